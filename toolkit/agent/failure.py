@@ -1,0 +1,14 @@
+"""What the agent can fail with, in a form that crosses the stream: cause, remedy, exit status."""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """The scan cannot go on. `status` is 1 for a bad call, 2 when the target can't be scanned."""
+
+    def __init__(self, cause: str, remedy: str = "", status: int = 2) -> None:
+        """Keep cause and remedy apart; the client lays them out."""
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy
+        self.status = status
