@@ -12,7 +12,7 @@ MOUNT = "/sys/firmware"
 """Where the bundle is mounted inside the view of the target."""
 JOB = f"{MOUNT}/job"
 """Where the files of a plan are found, read-only."""
-SCRATCH = f"{MOUNT}/tmp"
+SCRATCH = f"{MOUNT}/tmp"  # noqa: S108 a private tmpfs
 """Working directory, HOME and TMPDIR of the engine; its outputs are written here."""
 
 

@@ -1,0 +1,173 @@
+"""The supervisor: takes one job from the stream, enters the target, gives up its power, watches the engine.
+
+Started as `python -I -S -m toolkit.agent` by whatever runtime brought it beside the target.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from toolkit.agent import confine, engine, job, locate
+from toolkit.agent.enter import Entered, enter
+from toolkit.agent.failure import AgentError
+from toolkit.agent.source import source_sha256
+from toolkit.agent.stream import VERSION, Kind, Stream, StreamError
+
+HELLO_SECONDS = 30
+_FROM_ENGINE = {
+    Kind.FACTS,
+    Kind.PHASE,
+    Kind.STDOUT,
+    Kind.STDERR,
+    Kind.FILE,
+    Kind.DATA,
+    Kind.RESULT,
+    Kind.FAIL,
+}
+_ENDING_SECONDS = 20  # for the last frames of a run that was ended by the deadline
+
+
+def main() -> int:
+    """Serve one job on standard input and output; return 0 when the client acknowledged the outcome."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the client, which closes the stream
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    client = Stream(0, 1, time.monotonic() + HELLO_SECONDS)
+    try:
+        _greet(client)
+        outcome = _serve(client)
+        client.deadline = time.monotonic() + _ENDING_SECONDS
+        client.send(Kind.RESULT, outcome)
+        client.end()
+    except AgentError as error:
+        return _fail(client, error.cause, error.remedy, error.status)
+    except OSError as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return _fail(
+            client, f"the target could not be entered: {error} ({where.name})", "see docs/entering.md", 2
+        )
+    except StreamError as error:
+        print(f"barescan agent: {error}", file=sys.stderr)  # noqa: T201 there is nobody else to tell
+        return 1
+    return 0
+
+
+def _greet(client: Stream) -> None:
+    said = client.expect(Kind.HELLO).json()
+    client.send(Kind.HELLO, {"version": VERSION, "agent": source_sha256()})
+    if said.get("version") != VERSION:
+        raise AgentError(
+            f"the client speaks version {said.get('version')} of the stream, this agent {VERSION}",
+            "use client and auditor of one version",
+        )
+
+
+def _fail(client: Stream, cause: str, remedy: str, status: int) -> int:
+    client.deadline = time.monotonic() + _ENDING_SECONDS
+    with contextlib.suppress(StreamError):
+        client.send(Kind.FAIL, {"cause": cause, "remedy": remedy, "status": status})
+        client.end()
+    return 0
+
+
+def _serve(client: Stream) -> dict[str, object]:
+    work = job.receive(client)
+    deadline = client.deadline = time.monotonic() + work.timeout
+    _check_power()
+    client.send(Kind.PHASE, {"phase": "enter"})
+    begun = time.perf_counter()
+    target = None if work.pid is None else locate.pin(work.pid)
+    about = locate.identity(target) if target else {"rootfs": work.rootfs}
+    confine.yield_to_workload()
+    entered = enter(work, target)
+    control, inner = _start(work, entered)
+    confine.keep_only(0)
+    confine.hide_memory()
+    about |= {"entered_ms": round((time.perf_counter() - begun) * 1000, 2), "left_out": entered.left_out}
+    client.send(Kind.FACTS, {"target": about})
+    try:
+        _relay(client, inner, target, deadline)
+    finally:
+        control.close()  # the keeper takes this as the order to end
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+    if target and not locate.unchanged(target):
+        raise AgentError(
+            "the target ended or was restarted during the scan", "scan again once it keeps running"
+        )
+    return {"complete": True}
+
+
+def _check_power() -> None:
+    missing = confine.missing_capabilities(Path("/proc/self/status").read_text())
+    if missing:
+        raise AgentError(
+            f"entering a target needs the capabilities {', '.join(missing)}, which this process has not",
+            "run as root (sudo), or give the auditor container these capabilities",
+        )
+
+
+def _start(work: job.Job, entered: Entered) -> tuple[socket.socket, Stream]:
+    """Fork the keeper into the target's PID namespace; return its control socket and the engine's stream."""
+    control, control_inside = socket.socketpair()
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        ours.close()
+        for fd in (0, 1):
+            os.close(fd)
+        confine.die_with_parent()
+        fd = theirs.detach()
+        try:
+            engine.keep(control_inside.detach(), work, Stream(fd, fd), own_proc=entered.own_proc)
+        finally:
+            os._exit(1)
+    control_inside.close()
+    theirs.close()
+    fd = ours.detach()
+    return control, Stream(fd, fd)
+
+
+def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline: float) -> None:
+    """Pass the engine's frames on until its end frame; what is not a frame of its kinds ends the scan."""
+    poll = select.poll()
+    poll.register(inner.read_fd, select.POLLIN | select.POLLHUP)
+    poll.register(client.read_fd, select.POLLIN | select.POLLHUP)
+    if target:
+        poll.register(target.pidfd, select.POLLIN)
+    inner.deadline = deadline
+    while True:
+        ready = [fd for fd, _ in poll.poll(max(0, int((deadline - time.monotonic()) * 1000)))]
+        if not ready:
+            raise AgentError(
+                "the scan did not finish in time", "allow more with --timeout, or scan fewer controls"
+            )
+        if target and target.pidfd in ready:
+            raise AgentError("the target ended during the scan", "scan again once it keeps running")
+        if client.read_fd in ready:
+            raise StreamError("the client has gone")
+        try:
+            frame = inner.receive()
+        except StreamError as error:
+            raise AgentError(
+                f"the engine's side of the scan broke off: {error}", "is there memory enough?"
+            ) from None
+        if frame.kind is Kind.END:
+            return
+        if frame.kind not in _FROM_ENGINE:
+            raise AgentError("the engine's side sent what it must not", "treat this target as hostile")
+        client.send(frame.kind, frame.payload)
+        if frame.kind is Kind.FAIL:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

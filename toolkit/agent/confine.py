@@ -1,0 +1,86 @@
+"""Give up power: capabilities of every set, privileges to come, memory inspection, open descriptors.
+
+Each of the three processes of a scan keeps only what its part needs: the engine DAC_READ_SEARCH, so that it
+can read what root of the target could; the two that watch it, nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+
+from toolkit.agent import kernel
+
+CAP_DAC_READ_SEARCH = 2
+CAP_SETPCAP = 8
+CAP_SYS_CHROOT = 18
+CAP_SYS_PTRACE = 19
+CAP_SYS_ADMIN = 21
+NEEDED = {
+    "DAC_READ_SEARCH": CAP_DAC_READ_SEARCH,
+    "SETPCAP": CAP_SETPCAP,
+    "SYS_CHROOT": CAP_SYS_CHROOT,
+    "SYS_PTRACE": CAP_SYS_PTRACE,
+    "SYS_ADMIN": CAP_SYS_ADMIN,
+}
+_LAST_POSSIBLE = 63
+MAX_OPEN_FILES = 1024
+MAX_FILE_BYTES = 1 << 30
+
+
+def keep_only(mask: int) -> None:
+    """Drop every capability outside `mask` from all sets, for good; SETPCAP goes last, capabilities(7)."""
+    kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
+    for capability in range(_LAST_POSSIBLE + 1):
+        if mask >> capability & 1:
+            continue
+        try:
+            kernel.prctl(kernel.PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                break  # past the last capability of this kernel
+            raise
+    kernel.set_capabilities(mask)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def hide_memory() -> None:
+    """Make this process undumpable: nobody without SYS_PTRACE reads its memory or descriptors, ptrace(2)."""
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, PR_SET_PDEATHSIG(2const)."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def yield_to_workload() -> None:
+    """Under pressure the kernel shall take the scan, never the workload, proc_pid_oom_score_adj(5)."""
+    os.nice(19)
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, b"1000")
+    os.close(fd)
+
+
+def limit(memory_bytes: int) -> None:
+    """Bound what the engine may take: address space, file size, open files, no core dumps; getrlimit(2)."""
+    for what, bound in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
+        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        value = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(what, (value, value))
+
+
+def missing_capabilities(status: str) -> list[str]:
+    """Return which needed capabilities are not effective, from the text of /proc/self/status."""
+    effective = 0
+    for line in status.splitlines():
+        if line.startswith("CapEff:"):
+            effective = int(line.split()[1], 16)
+    return [name for name, number in NEEDED.items() if not effective >> number & 1]

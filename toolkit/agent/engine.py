@@ -1,0 +1,188 @@
+"""Init of the engine's own PID namespace: survey the target, run the engine, bring back what it wrote.
+
+The namespace is nested in the target's: the engine sees the target's processes in /proc, can signal none of
+them, and dies to the last child when this process does, pid_namespaces(7).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+
+from toolkit.agent import confine, kernel, survey
+from toolkit.agent.job import MOUNT_POINT, Job
+from toolkit.agent.stream import CHUNK, Kind, Stream, StreamError
+
+SCRATCH = Path(f"/{MOUNT_POINT}/tmp")  # noqa: S108 a private tmpfs
+_DRAIN_SECONDS = 2.0
+_BASE_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": str(SCRATCH),
+    "TMPDIR": str(SCRATCH),
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+def run(job: Job, stream: Stream, *, own_proc: bool) -> None:
+    """Run the job in the root that was entered and report over `stream`; this process is confined first."""
+    if own_proc:
+        _mount_proc()
+    confine.keep_only(1 << confine.CAP_DAC_READ_SEARCH)
+    confine.hide_memory()
+    os.umask(0o077)
+    os.chdir(SCRATCH)
+    stream.send(Kind.FACTS, survey.survey())
+    environment = _BASE_ENVIRONMENT | job.env
+    if survey.collect_dpkg_records(SCRATCH / "dpkg"):
+        environment["DPKG_ADMINDIR"] = str(SCRATCH / "dpkg")
+    stream.send(Kind.PHASE, {"phase": "run"})
+    started = time.monotonic()
+    status = _Run(job, stream, environment).wait()
+    _kill_everything_else()
+    seconds = time.monotonic() - started
+    left = job.max_report
+    for name in job.outputs:
+        left -= _send_output(stream, name, left)
+    code = os.waitstatus_to_exitcode(status)
+    stream.send(Kind.RESULT, {"exit_status": code, "seconds": round(seconds, 3)})
+    stream.end()
+
+
+def _mount_proc() -> None:
+    proc = kernel.new_filesystem(
+        "proc", {}, kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC | 1
+    )
+    kernel.move_mount(proc, os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW))
+
+
+class _Run:
+    """The engine process and its two output pipes, relayed with a cap on what is passed on."""
+
+    def __init__(self, job: Job, stream: Stream, environment: dict[str, str]) -> None:
+        self._stream = stream
+        self._left = job.max_output
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        self._pipes = {out_read: Kind.STDOUT, err_read: Kind.STDERR}
+        self._pid = os.fork()
+        if self._pid == 0:
+            _exec(job, environment, out_write, err_write)
+        os.close(out_write)
+        os.close(err_write)
+
+    def wait(self) -> int:
+        """Relay until the engine has ended; return its wait status."""
+        status: int | None = None
+        drain_until = 0.0
+        while self._pipes:
+            self._relay(0.05 if status is None else 0.01)
+            while True:
+                try:
+                    pid, ended = os.waitpid(-1, os.WNOHANG)
+                except ChildProcessError:
+                    break
+                if pid == 0:
+                    break
+                if pid == self._pid:
+                    status, drain_until = ended, time.monotonic() + _DRAIN_SECONDS
+            if status is not None and time.monotonic() > drain_until:
+                break  # a child that was left behind holds the pipes; it is killed next
+        while status is None:
+            pid, ended = os.waitpid(-1, 0)
+            status = ended if pid == self._pid else None
+        return status
+
+    def _relay(self, seconds: float) -> None:
+        ready, _, _ = select.select(list(self._pipes), [], [], seconds)
+        for fd in ready:
+            data = os.read(fd, CHUNK)
+            if not data:
+                del self._pipes[fd]
+                os.close(fd)
+            elif self._left > 0:
+                self._stream.send(self._pipes[fd], data[: self._left])
+                self._left -= len(data)
+
+
+def _exec(job: Job, environment: dict[str, str], out: int, err: int) -> None:
+    """Become the engine; only ever returns by exiting."""
+    try:
+        os.setsid()
+        empty, closed = os.pipe()
+        os.close(closed)
+        for source, number in ((empty, 0), (out, 1), (err, 2)):
+            os.dup2(source, number)
+        kernel.close_from(3)
+        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        confine.limit(job.memory_bytes)
+        os.execve(job.argv[0], job.argv, environment)  # noqa: S606 no shell is wanted
+    except OSError as error:
+        os.write(2, f"the engine did not start: {job.argv[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _kill_everything_else() -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
+def _send_output(stream: Stream, name: str, limit: int) -> int:
+    """Send one file that the engine wrote; a link or a special file put in its place is not followed."""
+    try:
+        fd = os.open(SCRATCH / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    with os.fdopen(fd, "rb") as file:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > limit:
+            return 0
+        stream.send(Kind.FILE, {"name": name, "size": about.st_size})
+        stream.send_data(file.read(about.st_size))
+        return about.st_size
+
+
+def keep(control_fd: int, job: Job, stream: Stream, *, own_proc: bool) -> None:
+    """Hold the engine's PID namespace: kill it when the supervisor says so or is gone, reap it, exit.
+
+    This process is the first in the target's PID namespace and so has nothing left that is worth taking.
+    """
+    kernel.unshare(kernel.CLONE_NEWPID)
+    init = os.fork()
+    if init == 0:
+        confine.die_with_parent()
+        os.close(control_fd)
+        try:
+            run(job, stream, own_proc=own_proc)
+        except (OSError, StreamError) as error:
+            with contextlib.suppress(StreamError):
+                stream.send(Kind.FAIL, {"cause": f"the audit broke off: {error}", "remedy": "", "status": 2})
+            os._exit(1)
+        os._exit(0)
+    os.close(stream.read_fd)
+    if stream.write_fd != stream.read_fd:
+        os.close(stream.write_fd)
+    confine.keep_only(0)
+    confine.hide_memory()
+    confine.die_with_parent()
+    pidfd = kernel.pidfd_open(init)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(control_fd, select.POLLIN | select.POLLHUP)
+    if not any(fd == pidfd for fd, _ in poll.poll()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(init, signal.SIGKILL)
+    os.waitpid(init, 0)
+    sys.stderr.flush()
+    os._exit(0)

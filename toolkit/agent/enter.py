@@ -1,0 +1,273 @@
+"""Enter the target: a detached, hardened copy of its mounts becomes our root, the bundle inside it.
+
+From `attach` on no path of the live target is followed any more. The order of the steps is the safety:
+descriptors first, then a mount namespace of our own, then the copy, then everything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.agent import kernel, locate, mounts
+from toolkit.agent.failure import AgentError
+from toolkit.agent.job import MOUNT_POINT, Job
+
+HARDENED = (
+    kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
+)
+SAFE_DEVICES = ("null", "zero", "full", "random", "urandom")
+"""Bound back one by one from our own /dev: nodev would break them, and the target's may be anything."""
+_SYNTHETIC = (
+    ("/", "overlay", "rw,relatime"),
+    ("/proc", "proc", "rw,nosuid,nodev,noexec,relatime"),
+    ("/dev", "tmpfs", "rw,nosuid,relatime"),
+    ("/sys", "sysfs", "ro,nosuid,nodev,noexec,relatime"),
+)
+"""The mount table that a runtime would give a container made of a tree that is not running."""
+
+
+@dataclass
+class Entered:
+    """What later steps need to know of a target that was entered."""
+
+    namespaces: dict[str, int]
+    own_proc: bool
+    left_out: list[str]
+
+
+def enter(job: Job, target: locate.Target | None) -> Entered:
+    """Make the target's tree, hardened and with the bundle in it, our root directory.
+
+    Raises AgentError when the target lacks what is needed, OSError when the kernel refuses a step.
+    """
+    namespaces = locate.foreign_namespaces(target) if target else {}
+    target_pid_namespace = locate.namespace_name(target, "pid") if target else "none"
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.make_all_private()
+    bundle = kernel.clone_tree(job.bundle)
+    kernel.mount_setattr(
+        bundle, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
+    )
+    devices = {name: kernel.clone_tree(f"/dev/{name}") for name in SAFE_DEVICES}
+    tree = _copy_of(target) if target else _overlay_of(str(job.rootfs), job.bundle)
+    place = f"{job.bundle}/empty"
+    _attach(tree, place)
+    root = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    table = mounts.parse(target.mountinfo) if target else []
+    left_out = [] if job.remote_mounts else _leave_out_remote(root, table)
+    if not target:
+        _mount_system_directories(root)
+    kernel.mount_setattr(root, HARDENED, recursive=True)
+    _bind_devices(root, devices, create=target is None)
+    view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
+    _attach_bundle(root, bundle, job, place, view, table or _synthetic_table())
+    os.fchdir(root)
+    kernel.pivot_root_here()
+    _join(namespaces)
+    if not target:
+        kernel.unshare(
+            kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
+        )
+    return Entered(namespaces, own_proc=target is None, left_out=left_out)
+
+
+def _copy_of(target: locate.Target) -> int:
+    """Return a detached recursive copy of the target's tree, made from within its mount namespace.
+
+    open_tree(2) refuses a mount of another namespace; going through the descriptor of the root finds the
+    right one also for a target that is itself chrooted.
+    """
+    ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    theirs = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=target.directory)
+    kernel.setns(theirs, kernel.CLONE_NEWNS)
+    try:
+        os.fchdir(target.root)
+        try:
+            tree = kernel.clone_tree(".", recursive=True)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise AgentError(
+                "the target's root is not a part of its own mount namespace (it has been unmounted)",
+                "restart the target, or scan its files with rootfs://",
+            ) from None
+    finally:
+        kernel.setns(ours, kernel.CLONE_NEWNS)
+    os.close(theirs)
+    os.close(ours)
+    kernel.mount_setattr(tree, HARDENED, recursive=True)
+    return tree
+
+
+def _overlay_of(path: str, bundle: str) -> int:
+    """Return a detached read-only overlay: what a runtime would give (proc, sys, dev) over the tree.
+
+    The upper layer's root stands for the merged root, so it takes over mode and owner of the tree's.
+    """
+    lower = _open_tree_directory(path)
+    about = os.fstat(lower)
+    upper = kernel.new_filesystem("tmpfs", {"size": "1m", "mode": f"{stat.S_IMODE(about.st_mode):o}"}, 0)
+    for name in ("proc", "sys", "dev"):
+        os.mkdir(name, 0o755, dir_fd=upper)
+    os.chown(f"/proc/self/fd/{upper}", about.st_uid, about.st_gid)
+    place = os.open(f"{bundle}/empty", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    kernel.move_mount(upper, place)  # overlayfs takes its layers from attached mounts only
+    options = {
+        "source": "overlay",
+        "lowerdir": f"{bundle}/empty:/proc/self/fd/{lower}",
+        "redirect_dir": "nofollow",
+        "index": "off",
+        "metacopy": "off",
+    }
+    try:
+        return kernel.new_filesystem("overlay", options, HARDENED)
+    except OSError as error:
+        raise AgentError(
+            f"{path} can't be used as a layer of a root: {error.strerror}", "copy it elsewhere"
+        ) from None
+
+
+def _open_tree_directory(path: str) -> int:
+    try:
+        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise AgentError(
+            f"{path} is not a directory", "name the top directory of a root file system", 1
+        ) from None
+
+
+def _attach(tree: int, place: str) -> None:
+    fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    kernel.move_mount(tree, fd)
+    os.close(fd)
+
+
+def _leave_out_remote(root: int, table: list[mounts.Mount]) -> list[str]:
+    """Detach FUSE and network file systems from our copy; return where they were."""
+    left_out = []
+    for mount in reversed(table):
+        if not mounts.REMOTE.match(mount.kind):
+            continue
+        if mount.point == "/":
+            raise AgentError(
+                f"the target's root is a {mount.kind} file system, whose requests may never be answered",
+                "use --include-remote-mounts if you trust whoever serves it",
+            )
+        try:
+            fd = kernel.open_beneath(root, mount.point.lstrip("/"), os.O_PATH | os.O_NOFOLLOW)
+            kernel.unmount(f"/proc/self/fd/{fd}", kernel.MNT_DETACH)
+            os.close(fd)
+        except OSError as error:
+            raise AgentError(
+                f"the {mount.kind} mount at {mount.point!r} can't be left out: {error.strerror}",
+                "use --include-remote-mounts if you trust whoever serves it",
+            ) from None
+        left_out.append(mount.point)
+    return left_out
+
+
+def _mount_system_directories(root: int) -> None:
+    """Give a tree that is not running /dev and /sys; /proc follows in the engine's own PID namespace."""
+    dev = kernel.new_filesystem("tmpfs", {"size": "64k", "mode": "755"}, 0)
+    for directory in ("pts", "shm", "mqueue"):
+        os.mkdir(directory, 0o755, dir_fd=dev)
+    for name in SAFE_DEVICES:
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=dev))
+    for link, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        os.symlink(target, link, dir_fd=dev)
+    kernel.move_mount(dev, kernel.open_beneath(root, "dev", os.O_PATH))
+    try:
+        sys = kernel.new_filesystem("sysfs", {}, HARDENED)
+    except PermissionError:
+        sys = kernel.new_filesystem("tmpfs", {"size": "4k", "mode": "555"}, 0)
+        os.mkdir("firmware", 0o555, dir_fd=sys)
+    kernel.move_mount(sys, kernel.open_beneath(root, "sys", os.O_PATH))
+
+
+def _bind_devices(root: int, devices: dict[str, int], *, create: bool) -> None:
+    """Put our own harmless devices where the target has its own of the same number, and nowhere else."""
+    for name, device in devices.items():
+        try:
+            place = kernel.open_beneath(root, f"dev/{name}", os.O_PATH | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        theirs, ours = os.fstat(place), Path(f"/dev/{name}").stat()
+        if create or (stat.S_ISCHR(theirs.st_mode) and theirs.st_rdev == ours.st_rdev):
+            kernel.mount_setattr(device, HARDENED & ~kernel.MOUNT_ATTR_NODEV)
+            kernel.move_mount(device, place)
+        os.close(place)
+
+
+def _view(target: locate.Target | None) -> dict[str, bytes]:
+    if target:
+        return {"mounts": target.mounts, "mountinfo": target.mountinfo}
+    lines = [f"{kind} {point} {kind} {options} 0 0" for point, kind, options in _SYNTHETIC]
+    info = [
+        f"{number} {min(number - 1, 1)} 0:{number} / {point} {options} - {kind} {kind} {options}"
+        for number, (point, kind, options) in enumerate(_SYNTHETIC, start=1)
+    ]
+    return {"mounts": _text(lines), "mountinfo": _text(info)}
+
+
+def _text(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _synthetic_table() -> list[mounts.Mount]:
+    return [mounts.Mount(0, point, options, kind) for point, kind, options in _SYNTHETIC]
+
+
+def _attach_bundle(
+    root: int, bundle: int, job: Job, place: str, view: dict[str, bytes], table: list[mounts.Mount]
+) -> None:
+    """Mount the bundle over a directory that is already there, and job and scratch inside it."""
+    try:
+        point = kernel.open_beneath(root, MOUNT_POINT, os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        raise AgentError(
+            f"the target has no /{MOUNT_POINT} to mount the auditor on, and nothing may be created in it",
+            "mount sysfs on /sys as every container runtime does, or scan its files with rootfs://",
+        ) from None
+    kernel.move_mount(bundle, point)
+    flags = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
+    files = kernel.new_filesystem("tmpfs", {"size": "300m", "mode": "755"}, flags)
+    scratch = kernel.new_filesystem("tmpfs", {"size": str(job.scratch_bytes), "mode": "700"}, flags)
+    for mount, name in ((files, "job"), (scratch, "tmp")):
+        kernel.move_mount(mount, kernel.open_beneath(root, f"{MOUNT_POINT}/{name}", os.O_PATH))
+    own = mounts.parse(Path("/proc/self/mountinfo").read_bytes())
+    original = mounts.original_flags(own, place, table).encode()
+    for name, (mode, content) in job.files.items():
+        _write(files, name, content, mode)
+    for name, content in (view | {"flags": original}).items():
+        _write(files, f"view/{name}", content, 0o644)
+    kernel.mount_setattr(files, flags | kernel.MOUNT_ATTR_RDONLY)
+
+
+def _write(directory: int, name: str, content: bytes, mode: int) -> None:
+    parts = name.split("/")
+    for depth in range(1, len(parts)):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir("/".join(parts[:depth]), 0o755, dir_fd=directory)
+    fd = os.open(
+        name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory
+    )
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+
+
+def _join(namespaces: dict[str, int]) -> None:
+    """Join the target's namespaces; the user namespace last, since it takes our power over the others."""
+    for name, kind in locate.NAMESPACES.items():
+        if name in namespaces:
+            kernel.setns(namespaces[name], kind)
+    if "user" in namespaces:
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+        for change in (os.setresgid, os.setresuid):
+            with contextlib.suppress(OSError):  # a namespace without a root: its owners stay as they are
+                change(0, 0, 0)

@@ -1,0 +1,78 @@
+"""What the agent is asked to do, checked strictly: the client may be newer, older or not ours at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolkit.agent.failure import AgentError
+from toolkit.agent.stream import Kind, Stream
+
+MOUNT_POINT = "sys/firmware"
+"""Relative to the target's root: every OCI container has it, masked, and nothing is looked for in it."""
+MAX_FILES_BYTES = 256 << 20
+
+
+@dataclass
+class Job:
+    """One run of one engine in one target."""
+
+    bundle: str
+    argv: list[str]
+    env: dict[str, str]
+    outputs: list[str]
+    timeout: float
+    pid: int | None = None
+    rootfs: str | None = None
+    remote_mounts: bool = False
+    max_output: int = 64 << 20
+    max_report: int = 256 << 20
+    scratch_bytes: int = 256 << 20
+    memory_bytes: int = 4 << 30
+    files: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+
+
+def receive(stream: Stream) -> Job:
+    """Read JOB, FILE and DATA frames up to END; raises AgentError (status 1) for a malformed job."""
+    try:
+        job = Job(**stream.expect(Kind.JOB).json())
+    except TypeError as error:
+        raise AgentError(
+            f"the job is not understood: {error}", "use client and agent of one version", 1
+        ) from None
+    _check(job)
+    held = 0
+    while (frame := stream.receive()).kind is not Kind.END:
+        if frame.kind is not Kind.FILE:
+            raise AgentError(f"unexpected {frame.kind.name} frame in a job", status=1)
+        about = frame.json()
+        held += int(about["size"])
+        if held > MAX_FILES_BYTES:
+            raise AgentError(
+                f"the profile is larger than {MAX_FILES_BYTES >> 20} MiB", "leave out what is not needed", 1
+            )
+        job.files[_safe_name(about)] = (int(about["mode"]) & 0o777, _content(stream, int(about["size"])))
+    return job
+
+
+def _check(job: Job) -> None:
+    if (job.pid is None) == (job.rootfs is None):
+        raise AgentError("a job names one target: a pid or a root directory", status=1)
+    if any("/" in name or name.startswith(".") for name in job.outputs) or not job.argv:
+        raise AgentError("the job's outputs are plain file names and its command is not empty", status=1)
+
+
+def _safe_name(about: dict[str, Any]) -> str:
+    name = str(about["name"])
+    if any(part in {"", ".", ".."} for part in name.split("/")) or "\0" in name:
+        raise AgentError(f"{name!r} is not a path inside the job", status=1)
+    return name
+
+
+def _content(stream: Stream, size: int) -> bytes:
+    content = bytearray()
+    while len(content) < size:
+        content += stream.expect(Kind.DATA).payload
+    if len(content) != size:
+        raise AgentError("a file of the job is longer than announced", status=1)
+    return bytes(content)

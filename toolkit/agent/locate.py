@@ -1,0 +1,137 @@
+"""Find the target process and pin it, so that every later step speaks of this process and no other.
+
+The directory descriptor of `/proc/PID` stays bound to the process it was opened for (proc(5)): reads through
+it fail once the process is gone, instead of answering for a new one with the same number (CVE-2022-33915).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.agent import kernel
+from toolkit.agent.failure import AgentError
+
+PF_KTHREAD = 0x00200000  # linux/sched.h
+NAMESPACES = {
+    "net": kernel.CLONE_NEWNET,
+    "ipc": kernel.CLONE_NEWIPC,
+    "uts": kernel.CLONE_NEWUTS,
+    "cgroup": kernel.CLONE_NEWCGROUP,
+    "pid": kernel.CLONE_NEWPID,
+    "user": kernel.CLONE_NEWUSER,
+}
+_CONTAINER_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_GONE = "process {pid} has exited"
+_GONE_REMEDY = "name a process that keeps running, or scan its files with rootfs://"
+
+
+@dataclass
+class Target:
+    """A pinned process: descriptors of it, and what was read of it before it was entered."""
+
+    pid: int
+    pidfd: int
+    directory: int
+    root: int
+    start_time: int
+    mounts: bytes
+    mountinfo: bytes
+
+    def alive(self) -> bool:
+        """Say whether the process still runs (a pidfd becomes readable when it ends, pidfd_open(2))."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return not poll.poll(0)
+
+
+def pin(pid: int) -> Target:
+    """Return the pinned process; raises AgentError naming what is wrong with it."""
+    directory = _open_directory(pid)
+    try:
+        pidfd = kernel.pidfd_open(pid)
+        state, flags, start_time = _stat(directory)
+        if flags & PF_KTHREAD:
+            raise AgentError(
+                f"process {pid} is a kernel thread, which has no root of its own", "name another process"
+            )
+        if state in {"Z", "X"}:
+            raise AgentError(_GONE.format(pid=pid), _GONE_REMEDY)
+        root = os.open("root", os.O_PATH | os.O_CLOEXEC, dir_fd=directory)
+        mounts, mountinfo = read_at(directory, "mounts"), read_at(directory, "mountinfo")
+    except PermissionError as error:
+        raise AgentError(
+            f"process {pid} may not be looked into: {error.strerror}",
+            "run as root with SYS_PTRACE, from the host or a container that shares its PID namespace",
+        ) from None
+    except (FileNotFoundError, ProcessLookupError):
+        raise AgentError(_GONE.format(pid=pid), _GONE_REMEDY) from None
+    return Target(pid, pidfd, directory, root, start_time, mounts, mountinfo)
+
+
+def _open_directory(pid: int) -> int:
+    try:
+        return os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise AgentError(f"there is no process {pid}", "look it up with ps, on this host") from None
+
+
+def read_at(directory: int, name: str, limit: int = 16 << 20) -> bytes:
+    """Return a file of `/proc/PID`, at most `limit` bytes."""
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    with os.fdopen(fd, "rb") as file:
+        return file.read(limit)
+
+
+def _stat(directory: int) -> tuple[str, int, int]:
+    """Return state, flags and start time in clock ticks since boot, proc_pid_stat(5) fields 3, 9 and 22."""
+    fields = read_at(directory, "stat").rpartition(b")")[2].split()
+    return fields[0].decode(), int(fields[6]), int(fields[19])
+
+
+def unchanged(target: Target) -> bool:
+    """Say whether the same process, started at the same time, is still alive."""
+    try:
+        return target.alive() and _stat(target.directory)[2] == target.start_time
+    except OSError:
+        return False
+
+
+def identity(target: Target) -> dict[str, object]:
+    """Return what tells a reader which process this was; strings come from the target and are hostile."""
+    about: dict[str, object] = {"pid": target.pid, "start_time_ticks": target.start_time}
+    status = read_at(target.directory, "status").decode(errors="replace")
+    for line in status.splitlines():
+        key, _, value = line.partition(":")
+        if key in {"Uid", "Gid"}:
+            about[key.lower()] = int(value.split()[1])
+        elif key in {"Name", "NSpid", "CapEff", "Seccomp", "NoNewPrivs"}:
+            about[key] = value.strip()[:100]
+    try:
+        about["executable"] = os.readlink("exe", dir_fd=target.directory)[:4096]
+    except OSError:
+        about["executable"] = None
+    found = _CONTAINER_ID.search(read_at(target.directory, "cgroup").decode(errors="replace"))
+    about["container_id"] = found.group() if found else None
+    return about
+
+
+def foreign_namespaces(target: Target) -> dict[str, int]:
+    """Return descriptors of the target's namespaces that are not our own, by name."""
+    found = {}
+    for name in NAMESPACES:
+        fd = os.open(f"ns/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=target.directory)
+        ours, theirs = Path(f"/proc/self/ns/{name}").stat(), os.fstat(fd)
+        if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
+            os.close(fd)
+        else:
+            found[name] = fd
+    return found
+
+
+def namespace_name(target: Target, name: str) -> str:
+    """Return a namespace's name as `readlink /proc/PID/ns/…` shows it, namespaces(7)."""
+    return os.readlink(f"ns/{name}", dir_fd=target.directory)

@@ -1,0 +1,57 @@
+"""Mount tables: parsing /proc/PID/mountinfo, and the data that let the bundle's programs show the original.
+
+The audit sees everything read-only, nosuid, nodev, noexec. Programs of the bundle are told the flags that
+held before, so that no rule reads ours (see `view` in the bundle).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+REMOTE = re.compile(
+    r"(fuse(?!ctl)|fuseblk|nfs\d?$|cifs|smb3|smbfs|9p|ceph|afs|glusterfs|lustre|beegfs|coda|ocfs2|gfs2|autofs)"
+)
+"""File systems that may never answer a request; one that waits for them can't be killed."""
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo, proc_pid_mountinfo(5)."""
+
+    mount_id: int
+    point: str
+    options: str
+    kind: str
+
+
+def parse(mountinfo: bytes) -> list[Mount]:
+    """Return the mounts in the kernel's order; points are unescaped, relative to the reader's root."""
+    mounts = []
+    for line in mountinfo.decode(errors="surrogateescape").splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        if len(fields) > 5 and right:
+            mounts.append(Mount(int(fields[0]), _unescape(fields[4]), fields[5], right.split(" ")[0]))
+    return mounts
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
+
+
+def original_flags(ours: list[Mount], prefix: str, original: list[Mount]) -> str:
+    """Return lines of our mount id and the options the same mount had for the target.
+
+    Mounts are matched by their point and, where several are stacked on one point, by their order, which a
+    recursive copy keeps.
+    """
+    waiting: dict[str, list[str]] = {}
+    for mount in original:
+        waiting.setdefault(mount.point, []).append(mount.options)
+    lines = []
+    for mount in ours:
+        if mount.point == prefix or mount.point.startswith(prefix + "/"):
+            options = waiting.get(mount.point.removeprefix(prefix) or "/")
+            if options:
+                lines.append(f"{mount.mount_id} {options.pop(0)}\n")
+    return "".join(lines)

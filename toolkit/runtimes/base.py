@@ -1,0 +1,56 @@
+"""What every runtime offers, and the one parser of target URIs."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from toolkit.agent.stream import Stream
+from toolkit.errors import CallError
+
+_RUNTIMES = {
+    "pid": "toolkit.runtimes.local:PidRuntime",
+    "rootfs": "toolkit.runtimes.local:RootfsRuntime",
+}
+FORMS = ("pid://PID", "rootfs:///path/of/a/root")
+
+
+@dataclass
+class Connection:
+    """An agent that has been started: its stream, and what it said on standard error when it broke."""
+
+    stream: Stream
+    complaint: str = ""
+
+
+class Runtime(ABC):
+    """One kind of place where targets live. Made for one target; knows how to start the agent beside it."""
+
+    scheme: ClassVar[str]
+
+    def __init__(self, uri: str, name: str) -> None:
+        """Take the URI as the user wrote it and what follows `scheme://`; raises CallError if unusable."""
+        self.uri = uri
+        self.name = name
+
+    @abstractmethod
+    def job(self) -> dict[str, Any]:
+        """Return the fields of the agent's job that name the target."""
+
+    @abstractmethod
+    def attach(self, bundle: Path, timeout: float) -> AbstractContextManager[Connection]:
+        """Start the agent beside the target; `timeout` in seconds bounds the whole scan."""
+
+
+def resolve(uri: str) -> Runtime:
+    """Return the runtime for a target URI (train's spelling); raises CallError naming the forms there are."""
+    scheme, separator, name = uri.partition("://")
+    if not separator or scheme not in _RUNTIMES or not name:
+        raise CallError(f"{uri!r} is not a target", f"write one of {', '.join(FORMS)}")
+    module, _, attribute = _RUNTIMES[scheme].partition(":")
+    runtime: Runtime = getattr(importlib.import_module(module), attribute)(uri, name)
+    return runtime

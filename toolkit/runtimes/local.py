@@ -1,0 +1,115 @@
+"""Targets on this host: a process (`pid://`) or a directory tree (`rootfs://`), entered by a local agent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import toolkit
+from toolkit.agent.stream import Stream
+from toolkit.errors import CallError, ScanError
+from toolkit.runtimes.base import Connection, Runtime
+
+_GRACE_SECONDS = 30  # beyond the agent's own deadline, for a machine under load
+_LONGEST_COMPLAINT = 4000
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from toolkit.agent.__main__ import main; sys.exit(main())"
+)
+
+
+class _LocalRuntime(Runtime):
+    def attach(self, bundle: Path, timeout: float) -> contextlib.AbstractContextManager[Connection]:
+        """Start the agent on this host with the bundle's Python."""
+        if os.geteuid() != 0:
+            raise ScanError("entering a target needs root", "run the same command with sudo")
+        return _local_agent(bundle, timeout)
+
+
+class PidRuntime(_LocalRuntime):
+    """A process of this host, in whatever container."""
+
+    scheme = "pid"
+
+    def __init__(self, uri: str, name: str) -> None:
+        """Parse the pid."""
+        super().__init__(uri, name)
+        if not name.isascii() or not name.isdigit() or not 0 < int(name) < 1 << 22:
+            raise CallError(f"{name!r} is not a process id", "write pid:// and a number, such as pid://1234")
+
+    def job(self) -> dict[str, Any]:
+        """Name the process."""
+        return {"pid": int(self.name)}
+
+
+class RootfsRuntime(_LocalRuntime):
+    """A directory tree that is not running."""
+
+    scheme = "rootfs"
+
+    def __init__(self, uri: str, name: str) -> None:
+        """Check the path."""
+        super().__init__(uri, name)
+        if not name.startswith("/"):
+            raise CallError(f"{uri!r} has no absolute path", "write three slashes: rootfs:///path")
+        if not Path(name).is_dir():
+            raise CallError(f"{name} is not a directory", "name the top directory of a root file system")
+
+    def job(self) -> dict[str, Any]:
+        """Name the directory."""
+        return {"rootfs": os.path.realpath(self.name)}
+
+
+@contextlib.contextmanager
+def _local_agent(bundle: Path, timeout: float) -> Iterator[Connection]:
+    ours, theirs = socket.socketpair()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            _agent_command(bundle),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=errors,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for the client, which then closes the stream
+        )
+        theirs.close()
+        connection = Connection(
+            Stream(ours.fileno(), ours.fileno(), time.monotonic() + timeout + _GRACE_SECONDS)
+        )
+        try:
+            yield connection
+        finally:
+            ours.close()
+            _reap(process)
+            connection.complaint = _tail(errors)
+
+
+def _agent_command(bundle: Path) -> list[str]:
+    """Start the bundle's Python through the bundle's loader, by name: its interpreter path is not here."""
+    lib = bundle / "lib"
+    loader = next(iter(sorted(lib.glob("ld-linux*"))), lib / "ld-linux")
+    package_parent = str(Path(toolkit.__file__).parent.parent)
+    python = [str(bundle / "bin" / "python3"), "-I", "-S", "-B", "-c", _START, package_parent]
+    return [str(loader), "--library-path", str(lib), *python]
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the agent, which ends when its stream does; kill it when it doesn't."""
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()  # its children die with it (PR_SET_PDEATHSIG)
+        process.wait()
+
+
+def _tail(errors: IO[bytes]) -> str:
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - _LONGEST_COMPLAINT))
+    return errors.read().decode(errors="replace").strip()

@@ -1,0 +1,147 @@
+"""The client's half of the conversation with an agent: job out, progress and outputs in, all of it bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from toolkit.agent.source import source_sha256
+from toolkit.agent.stream import VERSION, Frame, Kind, Stream, StreamError
+from toolkit.engines.base import SentFile
+from toolkit.errors import BarescanError, CallError, ScanError
+from toolkit.runtimes.base import Connection
+
+MAX_OUTPUT_BYTES = 300 << 20
+_TAIL_BYTES = 20_000
+OnLine = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What the agent brought back."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Path] = field(default_factory=dict)
+    exit_status: int | None = None
+    engine_seconds: float = 0.0
+    stderr: str = ""
+    complete: bool = False
+
+
+def converse(
+    connection: Connection,
+    job: Mapping[str, Any],
+    files: tuple[SentFile, ...],
+    folder: Path,
+    on_line: OnLine,
+    outcome: Outcome,
+) -> None:
+    """Run one job and fill `outcome` as answers arrive, so that what came before an interruption is kept.
+
+    Outputs are written to `folder`; `on_line` gets each line of the engine's standard output. Raises
+    CallError or ScanError with the agent's own cause and remedy, ScanError when the stream breaks.
+    """
+    stream = connection.stream
+    try:
+        _greet(stream)
+        _send(stream, job, files)
+        _Receiver(stream, folder, on_line, outcome).receive()
+    except StreamError as error:
+        raise ScanError(
+            f"the agent's stream broke off: {error}", "run again; if it stays so, report it"
+        ) from None
+
+
+def _greet(stream: Stream) -> None:
+    stream.send(Kind.HELLO, {"version": VERSION})
+    frame = stream.receive()
+    if frame.kind is Kind.FAIL:
+        raise _failure(frame)
+    if frame.json().get("agent") != source_sha256():
+        raise ScanError(
+            "the agent is of another version than this client", "build the auditor anew with this client"
+        )
+
+
+def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -> None:
+    stream.send(Kind.JOB, dict(job))
+    for file in files:
+        stream.send(Kind.FILE, {"name": file.name, "size": len(file.content), "mode": file.mode})
+        stream.send_data(file.content)
+    stream.end()
+
+
+def _failure(frame: Frame) -> BarescanError:
+    said = frame.json()
+    kind = CallError if said.get("status") == CallError.status else ScanError
+    return kind(str(said.get("cause")), str(said.get("remedy") or ""))
+
+
+class _Receiver:
+    """Frames from the agent, in whatever order they come."""
+
+    def __init__(self, stream: Stream, folder: Path, on_line: OnLine, outcome: Outcome) -> None:
+        self._stream = stream
+        self._folder = folder
+        self._on_line = on_line
+        self._outcome = outcome
+        self._line = b""
+        self._left = MAX_OUTPUT_BYTES
+
+    def receive(self) -> None:
+        """Take frames until the end; raises what the agent said went wrong."""
+        failure: BarescanError | None = None
+        while (frame := self._stream.receive()).kind is not Kind.END:
+            match frame.kind:
+                case Kind.STDOUT:
+                    self._lines(frame.payload)
+                case Kind.STDERR:
+                    text = self._outcome.stderr + frame.payload.decode(errors="replace")
+                    self._outcome.stderr = text[-_TAIL_BYTES:]
+                case Kind.FACTS:
+                    self._outcome.facts |= frame.json()
+                case Kind.FILE:
+                    self._file(frame)
+                case Kind.RESULT:
+                    self._result(frame.json())
+                case Kind.FAIL:
+                    failure = failure or _failure(frame)
+                case Kind.PHASE:
+                    pass
+                case _:
+                    raise StreamError(f"unexpected {frame.kind.name} frame")
+        if failure:
+            raise failure
+
+    def _lines(self, data: bytes) -> None:
+        *lines, rest = (self._line + data).split(b"\n")
+        self._line = rest[-_TAIL_BYTES:]
+        for line in lines:
+            self._on_line(line.decode(errors="replace"))
+
+    def _result(self, said: dict[str, Any]) -> None:
+        if "exit_status" in said:
+            self._outcome.exit_status = int(said["exit_status"])
+            self._outcome.engine_seconds = float(said["seconds"])
+        self._outcome.complete = said.get("complete") is True
+
+    def _file(self, frame: Frame) -> None:
+        about = frame.json()
+        name, size = str(about["name"]), int(about["size"])
+        self._left -= size
+        if "/" in name or name.startswith(".") or size < 0 or self._left < 0:
+            raise StreamError(f"the output {name[:80]!r} is not acceptable")
+        path = self._folder / name
+        with path.open("xb") as file:
+            self._content(file, size)
+        self._outcome.outputs[name] = path
+
+    def _content(self, file: IO[bytes], size: int) -> None:
+        while size > 0:
+            data = self._stream.expect(Kind.DATA).payload
+            size -= len(data)
+            file.write(data)
+        if size:
+            raise StreamError("an output is longer than announced")
