@@ -1,0 +1,58 @@
+/*
+ * Which processes are ours. The engine runs in a PID namespace nested in the target's, under the
+ * target's /proc, so that its processes are the ones whose /proc/PID/ns/pid (namespaces(7)) is our own.
+ * job/view/target-pid-ns holds the target's ("pid:[…]"): without it, or when it is our own too, nothing
+ * can be told apart and nothing is hidden. job/view/own-pids (optional, one number a line, as /proc
+ * numbers them) names those of ours that stand outside the nested namespace.
+ */
+#include "view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool view_own_namespace(int proc_fd, char out[64])
+{
+    char target[64];
+    int saved = errno;
+    ssize_t length = syscall(SYS_readlinkat, proc_fd, "self/ns/pid", out, 63);
+    errno = saved;
+    if (length <= 0 || view_read_start(VIEW_DATA "/target-pid-ns", target, sizeof target) <= 0)
+        return false;
+    out[length] = '\0';
+    target[strcspn(target, "\n")] = '\0';
+    return strcmp(out, target) != 0;
+}
+
+static bool listed(const char *name)
+{
+    char text[4096];
+    size_t length = strlen(name);
+    if (view_read_start(VIEW_DATA "/own-pids", text, sizeof text) <= 0)
+        return false;
+    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, length) == 0 && (line[length] == '\n' || line[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+bool view_own_process(int proc_fd, const char *name, const char *own)
+{
+    char link[32], other[64];
+    if (name[0] < '1' || name[0] > '9' || strlen(name) > 16)
+        return false;
+    int saved = errno;
+    stpcpy(stpcpy(link, name), "/ns/pid");
+    ssize_t length = syscall(SYS_readlinkat, proc_fd, link, other, sizeof other - 1);
+    errno = saved;
+    if (length > 0) {
+        other[length] = '\0';
+        if (strcmp(other, own) == 0)
+            return true;
+    }
+    return listed(name);
+}
