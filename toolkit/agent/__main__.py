@@ -122,8 +122,8 @@ def _start(work: job.Job, entered: Entered) -> tuple[socket.socket, Stream]:
     if pid == 0:
         control.close()
         ours.close()
-        for fd in (0, 1):
-            os.close(fd)
+        for number in (0, 1):  # the client's stream is not for the engine's side; the numbers stay taken
+            os.dup2(2, number)
         confine.die_with_parent()
         fd = theirs.detach()
         try:

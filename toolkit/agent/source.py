@@ -1,4 +1,4 @@
-"""Which agent this is: a hash over its own sources, so that client and agent can tell they are of one kind."""
+"""Which agent this is: a hash over its own sources, for client and agent to tell they are of one kind."""
 
 from __future__ import annotations
 

@@ -40,6 +40,9 @@ class Kind(IntEnum):
     FAIL = 12
 
 
+_UNCOUNTED = {Kind.END, Kind.ACK}
+
+
 class StreamError(Exception):
     """The stream broke, was malformed, or did not answer in time."""
 
@@ -82,7 +85,7 @@ class Stream:
         if len(data) > MAX_PAYLOAD:
             raise StreamError(f"a {kind.name} frame of {len(data)} bytes is over the limit of {MAX_PAYLOAD}")
         frame = HEADER.pack(kind, len(data)) + data
-        if kind is not Kind.END:
+        if kind not in _UNCOUNTED:
             self._sent += len(frame)
             self._sent_hash.update(frame)
         self._write(memoryview(frame))
@@ -108,7 +111,7 @@ class Stream:
         if frame.kind is Kind.END:
             self._check_end(frame.json())
             self.send(Kind.ACK, {})
-        elif frame.kind is not Kind.ACK:
+        elif frame.kind not in _UNCOUNTED:
             self._received += HEADER.size + length
             self._received_hash.update(header)
             self._received_hash.update(payload)

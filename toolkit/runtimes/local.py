@@ -72,9 +72,9 @@ def _local_agent(bundle: Path, timeout: float) -> Iterator[Connection]:
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             _agent_command(bundle),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=errors,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=errors.fileno(),
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
             cwd="/",
             start_new_session=True,  # Ctrl-C is for the client, which then closes the stream

@@ -1,4 +1,4 @@
-"""The client's half of the conversation with an agent: job out, progress and outputs in, all of it bounded."""
+"""The client's half of the conversation with an agent: job out, progress and outputs in, all bounded."""
 
 from __future__ import annotations
 

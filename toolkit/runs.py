@@ -1,0 +1,60 @@
+"""Where results are kept: one folder a run, one folder a target in it, files 0600, nothing ever overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import ScanError
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new_folder(reports: Path, target_uri: str) -> Path:
+    """Make and return `REPORTS/<UTC time>-<short id>/<target>/`; raises ScanError when it can't be."""
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    folder = reports / name / _as_file_name(target_uri)
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        probe = folder / "scan.json"
+        probe.touch(0o600)
+    except OSError as error:
+        raise unwritable(reports, error) from None
+    return folder
+
+
+def unwritable(path: Path, error: OSError) -> ScanError:
+    """Return the error for a place that takes no files."""
+    return ScanError(
+        f"results can't be written below {path}: {error.strerror}",
+        "make room, or name another with --report-dir",
+    )
+
+
+def _as_file_name(uri: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", uri).strip("-.")[:120] or "target"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all, readable by the owner only; raises ScanError when it can't be."""
+    text = json.dumps(content, indent=2, ensure_ascii=True) + "\n"
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "x", encoding="utf-8", opener=_private) as file:  # noqa: PTH123 needs an opener
+            file.write(text)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise unwritable(path.parent, error) from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -1,0 +1,208 @@
+"""One scan: resolve → attach → run → collect → judge. Everything it needs comes in, nothing is printed here."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import toolkit
+from toolkit import engines, runs
+from toolkit.bundle.build import Bundle
+from toolkit.engines.base import Engine, Options, Plan, Progress, RawResult
+from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
+from toolkit.reports import hdf, threshold
+from toolkit.runtimes.base import Runtime, resolve
+from toolkit.runtimes.session import Outcome, converse
+
+FAILED, NOT_REVIEWED = 100, 101
+DEFAULT_TIMEOUT_SECONDS = 1800.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    target: str
+    profile: str
+    engine: str = "auto"
+    options: Options = field(default_factory=Options)
+    threshold: Path | None = None
+    report_dir: Path = Path("reports")
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
+    remote_mounts: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scan that came to a trustworthy end."""
+
+    folder: Path
+    report: dict[str, Any]
+    summary: hdf.Summary
+    verdict: threshold.Verdict | None
+    status: int
+    facts: dict[str, Any]
+    seconds: float
+
+
+class Watcher:
+    """What a front end may want to know while a scan runs; this one wants nothing."""
+
+    def phase(self, name: str) -> None:
+        """Take the name of the step that begins."""
+
+    def planned(self, total: int | None) -> None:
+        """Take the number of controls, where known."""
+
+    def control(self, progress: Progress) -> None:
+        """Take one control that has finished."""
+
+
+def scan(request: Request, bundle: Bundle, watcher: Watcher | None = None) -> Result:
+    """Scan one target; every outcome, good or bad, leaves a `scan.json` in the run's folder.
+
+    Raises CallError for what is wrong with the call, ScanError when the target could not be scanned to a
+    trustworthy end, InterruptedScanError on KeyboardInterrupt.
+    """
+    watcher = watcher or Watcher()
+    if request.timeout <= 0:
+        raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
+    runtime = resolve(request.target)
+    limits = threshold.load(request.threshold) if request.threshold else None
+    engine = engines.choose(request.engine, request.profile, bundle.manifest)
+    plan = engine.plan(request.profile, request.options)
+    folder = runs.new_folder(request.report_dir, request.target)
+    return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
+
+
+@dataclass
+class _Scan:
+    request: Request
+    bundle: Bundle
+    watcher: Watcher
+    runtime: Runtime
+    engine: Engine
+    plan: Plan
+    folder: Path
+    outcome: Outcome = field(default_factory=Outcome)
+    seen: list[Progress] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    started: str = field(default_factory=runs.now)
+
+    def run(self, limits: threshold.Threshold | None) -> Result:
+        """Run and judge; whatever happens is recorded before it is raised on."""
+        try:
+            report = self._evaluate()
+            result = self._judge(report, limits)
+        except KeyboardInterrupt:
+            error = InterruptedScanError(
+                "the scan was interrupted", f"what was seen by then is marked as partial in {self.folder}"
+            )
+            self._record_failure(error)
+            raise error from None
+        except OSError as error:
+            raise runs.unwritable(self.folder, error) from None
+        except BarescanError as error:
+            self._record_failure(error)
+            raise
+        self._record(status=result.status, complete=True)
+        return result
+
+    def _evaluate(self) -> dict[str, Any]:
+        request = self.request
+        job = {
+            **self.runtime.job(),
+            "bundle": str(self.bundle.path.resolve()),
+            "argv": list(self.plan.argv),
+            "env": dict(self.plan.env),
+            "outputs": list(self.plan.outputs),
+            "timeout": request.timeout,
+            "remote_mounts": request.remote_mounts,
+        }
+        self.watcher.planned(self.plan.total)
+        with tempfile.TemporaryDirectory(prefix="barescan-") as temporary:
+            self._converse(job, Path(temporary))
+            if not self.outcome.complete or self.outcome.exit_status is None:
+                raise ScanError("the scan did not come to its end", "run again; if it stays so, report it")
+            raw = RawResult(self.outcome.exit_status, self.outcome.outputs, self.outcome.stderr)
+            return self.engine.to_hdf(self.plan, raw, target=request.target)
+
+    def _converse(self, job: dict[str, Any], folder: Path) -> None:
+        with self.runtime.attach(self.bundle.path, self.request.timeout) as connection:
+            self.watcher.phase("scan")
+            try:
+                converse(connection, job, self.plan.files, folder, self._on_line, self.outcome)
+            except ScanError as error:
+                broke = error
+            else:
+                return
+        # The agent's own words are complete only once it has ended.
+        if connection.complaint:
+            raise ScanError(f"{broke.cause} ({connection.complaint.splitlines()[-1][:300]})", broke.remedy)
+        raise broke
+
+    def _on_line(self, line: str) -> None:
+        progress = self.engine.progress(line)
+        if progress:
+            self.seen.append(progress)
+            self.watcher.control(progress)
+        elif len(self.log) < 10_000:
+            self.log.append(line[:2000])
+
+    def _judge(self, report: dict[str, Any], limits: threshold.Threshold | None) -> Result:
+        summary = hdf.summarise(report)
+        if summary.total == 0:
+            raise ScanError(
+                "the profile holds no control for this target", "found nothing is not clean: check it"
+            )
+        if summary.total == summary.count(hdf.Status.NOT_APPLICABLE):
+            raise ScanError(
+                "no control of the profile applies to this target", "use a profile for its system"
+            )
+        verdict = threshold.judge(limits, report) if limits else None
+        hdf.write(report, self.folder / "report.hdf.json")
+        status = exit_status(summary, verdict)
+        seconds = self.outcome.engine_seconds
+        return Result(self.folder, report, summary, verdict, status, self.outcome.facts, seconds)
+
+    def _record_failure(self, error: BarescanError) -> None:
+        self._record(
+            status=error.status, complete=False, error={"cause": error.cause, "remedy": error.remedy}
+        )
+        if self.seen:
+            seen = [{"control": progress.control, "status": progress.status} for progress in self.seen]
+            runs.write_json(
+                self.folder / "report.partial.json", {"complete": False, "reason": error.cause, "seen": seen}
+            )
+
+    def _record(self, *, status: int, complete: bool, error: dict[str, str] | None = None) -> None:
+        log = "\n".join([*self.log, self.outcome.stderr])
+        if log.strip():
+            runs.write_json(self.folder / "engine.log.json", {"log": log.splitlines()})
+        manifest = self.bundle.manifest
+        content = {
+            "barescan": toolkit.__version__,
+            "target": {"uri": self.request.target, **self.outcome.facts},
+            "profile": {"name": self.plan.title, "sha256": self.plan.sha256},
+            "engine": {"name": self.engine.name, **manifest["engines"][self.engine.name]},
+            "bundle": {"architecture": manifest.get("architecture"), "sha256": manifest.get("sha256")},
+            "started": self.started,
+            "ended": runs.now(),
+            "engine_seconds": self.outcome.engine_seconds,
+            "status": status,
+            "complete": complete,
+            "error": error,
+        }
+        runs.write_json(self.folder / "scan.json", content)
+
+
+def exit_status(summary: hdf.Summary, verdict: threshold.Verdict | None) -> int:
+    """Return 0, 100 or 101; with a threshold the gate alone decides between 0 and 100."""
+    if verdict is not None:
+        return 0 if verdict.met else FAILED
+    if summary.count(hdf.Status.FAILED) or summary.count(hdf.Status.PROFILE_ERROR):
+        return FAILED
+    return NOT_REVIEWED if summary.count(hdf.Status.NOT_REVIEWED) else 0
