@@ -1,4 +1,4 @@
-"""Where results are kept: one folder a run, one folder a target in it, files 0600, nothing ever overwritten."""
+"""Where results are kept: a folder a run, in it a folder a target, files 0600, never overwritten."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=True) + "\n"
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "x", encoding="utf-8", opener=_private) as file:  # noqa: PTH123 needs an opener
+        with open(temporary, "x", encoding="utf-8", opener=_private) as file:
             file.write(text)
         temporary.replace(path)
     except OSError as error:

@@ -1,9 +1,8 @@
-"""One scan: resolve → attach → run → collect → judge. Everything it needs comes in, nothing is printed here."""
+"""One scan: resolve → attach → run → collect → judge. Nothing is printed here."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

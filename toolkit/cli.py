@@ -1,0 +1,248 @@
+"""The command line: the Invoke collection `ns`, and the same as the `barescan` command.
+
+Tasks are thin: parse, call, print, exit status. Flags only, no positional arguments; every flag has help.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from invoke import Collection, Context, Exit, Program
+from invoke import task as invoke_task
+from rich.console import Console
+from rich.markup import escape
+
+import toolkit
+from toolkit import engines
+from toolkit import scan as scanning
+from toolkit.bundle import build as bundles
+from toolkit.demo import targets as demo_targets
+from toolkit.engines.base import Options
+from toolkit.errors import BarescanError, CallError, InterruptedScanError
+from toolkit.progress import LiveWatcher
+from toolkit.reports.console import print_summary
+from toolkit.runtimes.base import FORMS
+
+DEFAULT_PROFILE = "scap:debian12#anssi_bp28_high"
+_BASELINE = Path(__file__).parent.parent / "profiles" / "distroless-baseline"
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+console = Console(stderr=False)
+notes = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Tell about progress, on standard error; the text may come from anywhere and is not markup."""
+    notes.print(f"[dim]{escape(text)}[/dim]", highlight=False)
+
+
+def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Turn what barescan foresaw into a sentence and an exit status, Ctrl-C and SIGTERM into 130."""
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            return function(*args, **kwargs)
+        except BarescanError as error:
+            notes.print(f"[bold red]error:[/bold red] {escape(error.cause)}", highlight=False)
+            if error.remedy:
+                notes.print(f"       {escape(error.remedy)}", highlight=False)
+            raise Exit(code=error.status) from None
+        except KeyboardInterrupt:
+            notes.print("[bold red]interrupted[/bold red]")
+            raise Exit(code=InterruptedScanError.status) from None
+
+    return run
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
+    """Declare an Invoke task that is guarded and takes long flags only."""
+
+    def declare(function: Callable[..., None]) -> Any:
+        return invoke_task(auto_shortflags=False, **options)(guarded(function))
+
+    return declare
+
+
+_SCAN_HELP = {
+    "target": f"what to scan: {', '.join(FORMS)}",
+    "profile": "an InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID",
+    "engine": f"one of {', '.join(engines.NAMES)}; auto goes by what the profile is",
+    "input-file": "YAML file of inputs for an InSpec profile (may be repeated)",
+    "input": "one input as NAME=VALUE (may be repeated); never logged",
+    "controls": "only the control or rule of this id (may be repeated)",
+    "waiver-file": "InSpec waiver file (may be repeated)",
+    "threshold": "threshold file (SAF's format); it alone then decides between exit status 0 and 100",
+    "report-dir": "where runs are kept",
+    "timeout": "seconds after which the scan ends with status 2",
+    "include-remote-mounts": "also enter FUSE and network file systems of the target (they may never answer)",
+    "gems": "directory of CINC Auditor's gems for the bundle (default: BARESCAN_GEMS)",
+}
+
+
+@task(help=_SCAN_HELP, iterable=["input_file", "input", "controls", "waiver_file"])
+def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
+    _context: Context,
+    target: str = "",
+    profile: str = DEFAULT_PROFILE,
+    engine: str = "auto",
+    input_file: list[str] | None = None,
+    input: list[str] | None = None,  # noqa: A002 the flag's name
+    controls: list[str] | None = None,
+    waiver_file: list[str] | None = None,
+    threshold: str = "",
+    report_dir: str = "reports",
+    timeout: str = f"{scanning.DEFAULT_TIMEOUT_SECONDS:g}",
+    include_remote_mounts: bool = False,
+    gems: str = "",
+) -> None:
+    """Scan one target with an unmodified profile, from inside its root, without touching it.
+
+    Exit status: 0 passed; 100 controls failed (or the threshold was not met); 101 nothing failed but
+    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted.
+    """
+    if not target:
+        raise CallError("no target was named", f"use --target with one of {', '.join(FORMS)}")
+    request = scanning.Request(
+        target=target,
+        profile=profile,
+        engine=engine,
+        options=Options(
+            input_files=tuple(map(Path, input_file or [])),
+            inputs=tuple(map(_pair, input or [])),
+            controls=tuple(controls or []),
+            waiver_files=tuple(map(Path, waiver_file or [])),
+        ),
+        threshold=Path(threshold) if threshold else None,
+        report_dir=Path(report_dir),
+        timeout=_seconds(timeout),
+        remote_mounts=include_remote_mounts,
+    )
+    raise Exit(code=_scan_and_show(request, _bundle(gems)))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise CallError(f"an input without a value: {name!r}", "write --input NAME=VALUE")
+    return name, value
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise CallError(f"{text!r} is not a number of seconds", "write --timeout 600") from None
+
+
+def _bundle(gems: str) -> bundles.Bundle:
+    given = gems or os.environ.get("BARESCAN_GEMS", "")
+    return bundles.ensure_bundle(Path(given) if given else None, progress=say)
+
+
+def _scan_and_show(request: scanning.Request, bundle: bundles.Bundle) -> int:
+    with LiveWatcher(notes, request.target) as watcher:
+        result = scanning.scan(request, bundle, watcher)
+    print_summary(console, result.report, result.verdict)
+    console.print(
+        f"report: {escape(str(result.folder / 'report.hdf.json'))}", highlight=False, soft_wrap=True
+    )
+    return result.status
+
+
+@task(
+    name="build",
+    help={
+        "gems": "directory of CINC Auditor's gems (default: BARESCAN_GEMS; without any: OpenSCAP only)",
+        "locked": "refuse package versions other than the pinned ones",
+    },
+)
+def bundle_build(_context: Context, gems: str = "", locked: bool = False) -> None:
+    """Build the auditor bundle, or take it from the cache; prints where it is."""
+    given = gems or os.environ.get("BARESCAN_GEMS", "")
+    bundle = bundles.ensure_bundle(Path(given) if given else None, progress=say, locked=locked)
+    console.print(json.dumps({"path": str(bundle.path), "engines": bundle.manifest["engines"]}, indent=2))
+
+
+@task(name="up", help={"variant": "static, base or nothing", "name": "what to call it"})
+def targets_up(_context: Context, variant: str = "base", name: str = "demo") -> None:
+    """Start a demo target: a distroless root with one program in namespaces of its own, no engine needed."""
+    running = demo_targets.up(name, variant, progress=say)
+    console.print(running.uri)
+
+
+@task(name="down", help={"name": "which one; all of them when left out"})
+def targets_down(_context: Context, name: str = "") -> None:
+    """Stop demo targets and remove everything they left."""
+    demo_targets.down(name or None)
+
+
+@task(help={"gems": _SCAN_HELP["gems"], "report-dir": _SCAN_HELP["report-dir"]})
+def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None:
+    """Start a distroless target, scan it for real, show the table and where the report is.
+
+    Ends with status 0 when the scans came to their end, whatever they found: the findings are the show.
+    """
+    bundle = _bundle(gems)
+    target = demo_targets.up("demo", "base", progress=say)
+    profiles = [DEFAULT_PROFILE]
+    if "cinc" in bundle.manifest["engines"]:
+        profiles.append(str(_BASELINE))
+    else:
+        say("the bundle has no CINC Auditor (no gems): the InSpec baseline is left out")
+    try:
+        for profile in profiles:
+            say(f"scanning {target.uri} with {profile}")
+            _scan_and_show(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), bundle)
+    finally:
+        demo_targets.down("demo")
+
+
+@task(
+    name="test",
+    help={"select": "only tests that match this expression (pytest -k)", "path": "only tests below this path"}
+)
+def run_tests(_context: Context, select: str = "", path: str = "tests") -> None:
+    """Run the tests; ends with a list of what was skipped and why."""
+    arguments = [sys.executable, "-m", "pytest", path, *(["-k", select] if select else [])]
+    raise Exit(code=subprocess.run(arguments, check=False).returncode)
+
+
+@task()
+def lint(_context: Context) -> None:
+    """Run the linters: ruff (rules and format), mypy in strict mode, import-linter."""
+    for command in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"], ["lint-imports"]):
+        program = shutil.which(command[0], path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+        if program is None:
+            raise CallError(f"{command[0]} is not installed", "pip install -e '.[dev]'")
+        say(" ".join(command))
+        code = subprocess.run([program, *command[1:]], check=False).returncode
+        if code:
+            raise Exit(code=code)
+
+
+def _collection() -> Collection:
+    collection = Collection(scan, demo, run_tests, lint)
+    collection.add_collection(Collection("bundle", bundle_build))
+    collection.add_collection(Collection("targets", targets_up, targets_down))
+    return collection
+
+
+ns = _collection()
+program = Program(name="barescan", binary="barescan", version=toolkit.__version__, namespace=ns)
