@@ -1,0 +1,48 @@
+"""Mount tables are read as the kernel writes them, and matched to the copy that was made of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from toolkit.agent import mounts
+
+TABLE = rb"""21 1 0:20 / / rw,relatime - overlay overlay rw
+22 21 0:21 / /proc rw,nosuid,nodev,noexec - proc proc rw
+23 21 0:22 / /da\040ta rw,relatime shared:3 - ext4 /dev/sda rw
+24 23 0:23 / /da\040ta ro,nosuid - tmpfs tmpfs rw
+"""
+
+
+def test_points_are_unescaped_and_optional_fields_skipped():
+    parsed = mounts.parse(TABLE)
+    assert [(m.mount_id, m.point, m.kind) for m in parsed] == [
+        (21, "/", "overlay"),
+        (22, "/proc", "proc"),
+        (23, "/da ta", "ext4"),
+        (24, "/da ta", "tmpfs"),
+    ]
+
+
+def test_flags_of_stacked_mounts_are_matched_in_order():
+    ours = [
+        mounts.Mount(90, "/", "rw", "ext4"),
+        mounts.Mount(91, "/x/empty", "ro", "overlay"),
+        mounts.Mount(92, "/x/empty/da ta", "ro", "ext4"),
+        mounts.Mount(93, "/x/empty/da ta", "ro", "tmpfs"),
+        mounts.Mount(94, "/x/empty/sys/firmware", "ro", "ext4"),
+        mounts.Mount(95, "/x/empty2", "ro", "ext4"),
+    ]
+    lines = mounts.original_flags(ours, "/x/empty", mounts.parse(TABLE)).splitlines()
+    assert lines == ["91 rw,relatime", "92 rw,relatime", "93 ro,nosuid"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["fuse.sshfs", "fuseblk", "fuse", "nfs", "nfs4", "cifs", "9p", "ceph", "autofs"]
+)
+def test_file_systems_that_may_never_answer_are_known(kind):
+    assert mounts.REMOTE.match(kind)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "overlay", "tmpfs", "fusectl", "nfsd", "proc", "xfs"])
+def test_others_are_not(kind):
+    assert not mounts.REMOTE.match(kind)

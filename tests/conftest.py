@@ -1,0 +1,61 @@
+"""What tests of every kind share: marks that skip with their reason, and the list of skips at the end."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toolkit.bundle.build import Bundle, ensure_bundle
+
+
+def _why_not_root() -> str:
+    if platform.system() != "Linux" or os.geteuid() != 0:
+        return "needs root on Linux"
+    major, minor = (int(part) for part in platform.release().split(".")[:2])
+    return "" if (major, minor) >= (5, 12) else "needs Linux 5.12 or newer"
+
+
+def _why_no_auditor() -> str:
+    gems = os.environ.get("BARESCAN_GEMS", "")
+    if not gems:
+        return "needs CINC Auditor's gems: BARESCAN_GEMS names no directory of them"
+    return "" if Path(gems).is_dir() else f"BARESCAN_GEMS names no directory: {gems}"
+
+
+def _why_no_bundle() -> str:
+    if os.environ.get("BARESCAN_BUNDLE") or shutil.which("mmdebstrap"):
+        return _why_not_root()
+    return "needs mmdebstrap to build the bundle (apt-get install mmdebstrap), or BARESCAN_BUNDLE"
+
+
+_REASONS = {"root": _why_not_root, "auditor": _why_no_auditor, "bundle": _why_no_bundle}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine can't run, and say why."""
+    for mark, why_not in _REASONS.items():
+        if item.get_closest_marker(mark):
+            reason = why_not()
+            if reason:
+                pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    """The real bundle: from the cache, or built now."""
+    gems = os.environ.get("BARESCAN_GEMS", "")
+    return ensure_bundle(Path(gems) if gems else None, progress=print)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """A process of this host that does nothing for a minute; its pid."""
+    process = subprocess.Popen(["/bin/sleep", "60"])
+    yield process.pid
+    process.kill()
+    process.wait()
