@@ -31,6 +31,7 @@ from toolkit.engines.base import Options
 from toolkit.errors import BarescanError, CallError, InterruptedScanError
 from toolkit.progress import LiveWatcher
 from toolkit.reports.console import print_summary
+from toolkit.reports.text import visible
 from toolkit.runtimes.base import FORMS
 
 DEFAULT_PROFILE = "scap:debian12#anssi_bp28_high"
@@ -44,7 +45,7 @@ notes = Console(stderr=True)
 
 def say(text: str) -> None:
     """Tell about progress, on standard error; the text may come from anywhere and is not markup."""
-    notes.print(f"[dim]{escape(text)}[/dim]", highlight=False)
+    notes.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False)
 
 
 def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -56,9 +57,9 @@ def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             return function(*args, **kwargs)
         except BarescanError as error:
-            notes.print(f"[bold red]error:[/bold red] {escape(error.cause)}", highlight=False)
+            notes.print(f"[bold red]error:[/bold red] {escape(visible(error.cause))}", highlight=False)
             if error.remedy:
-                notes.print(f"       {escape(error.remedy)}", highlight=False)
+                notes.print(f"       {escape(visible(error.remedy))}", highlight=False)
             raise Exit(code=error.status) from None
         except KeyboardInterrupt:
             notes.print("[bold red]interrupted[/bold red]")
@@ -216,7 +217,10 @@ def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None
 
 @task(
     name="test",
-    help={"select": "only tests that match this expression (pytest -k)", "path": "only tests below this path"}
+    help={
+        "select": "only tests that match this expression (pytest -k)",
+        "path": "only tests below this path",
+    },
 )
 def run_tests(_context: Context, select: str = "", path: str = "tests") -> None:
     """Run the tests; ends with a list of what was skipped and why."""

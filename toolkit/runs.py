@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import ScanError
+from toolkit.reports.files import write_new
 
 
 def now() -> str:
@@ -24,8 +24,6 @@ def new_folder(reports: Path, target_uri: str) -> Path:
     folder = reports / name / _as_file_name(target_uri)
     try:
         folder.mkdir(parents=True, mode=0o700)
-        probe = folder / "scan.json"
-        probe.touch(0o600)
     except OSError as error:
         raise unwritable(reports, error) from None
     return folder
@@ -39,22 +37,10 @@ def unwritable(path: Path, error: OSError) -> ScanError:
     )
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Write a new JSON file; raises CallError or ScanError as `write_new` does."""
+    write_new(json.dumps(content, indent=2).encode() + b"\n", path)
+
+
 def _as_file_name(uri: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", uri).strip("-.")[:120] or "target"
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all, readable by the owner only; raises ScanError when it can't be."""
-    text = json.dumps(content, indent=2, ensure_ascii=True) + "\n"
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "x", encoding="utf-8", opener=_private) as file:
-            file.write(text)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise unwritable(path.parent, error) from None
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

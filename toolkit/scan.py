@@ -13,6 +13,8 @@ from toolkit.bundle.build import Bundle
 from toolkit.engines.base import Engine, Options, Plan, Progress, RawResult
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.reports import hdf, threshold
+from toolkit.reports.files import write_new
+from toolkit.reports.text import visible
 from toolkit.runtimes.base import Runtime, resolve
 from toolkit.runtimes.session import Outcome, converse
 
@@ -180,7 +182,8 @@ class _Scan:
     def _record(self, *, status: int, complete: bool, error: dict[str, str] | None = None) -> None:
         log = "\n".join([*self.log, self.outcome.stderr])
         if log.strip():
-            runs.write_json(self.folder / "engine.log.json", {"log": log.splitlines()})
+            lines = "".join(f"{visible(line)}\n" for line in log.splitlines())
+            write_new(lines.encode(), self.folder / "engine.log")
         manifest = self.bundle.manifest
         content = {
             "barescan": toolkit.__version__,
