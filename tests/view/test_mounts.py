@@ -97,3 +97,45 @@ def test_setmntent_and_freopen(bundle: Bundle, tmp_path: Path) -> None:
     subprocess.run(["gcc", "-o", str(program), str(source)], check=True, timeout=60)
     assert bundle.text(program) == "/captured-place\n" + MOUNTS
     assert "captured" not in bundle.text(program, preload=False)
+
+
+OVAL = """<?xml version="1.0"?>
+<oval_definitions xmlns="http://oval.mitre.org/XMLSchema/oval-definitions-5"
+  xmlns:oval="http://oval.mitre.org/XMLSchema/oval-common-5"
+  xmlns:linux="http://oval.mitre.org/XMLSchema/oval-definitions-5#linux">
+ <generator>
+  <oval:schema_version>5.11</oval:schema_version><oval:timestamp>2020-01-01T00:00:00</oval:timestamp>
+ </generator>
+ <definitions>
+  <definition class="compliance" id="oval:view:def:1" version="1">
+   <metadata><title>t</title><description>d</description></metadata>
+   <criteria><criterion test_ref="oval:view:tst:1"/></criteria>
+  </definition>
+ </definitions>
+ <tests>
+  <linux:partition_test id="oval:view:tst:1" version="1" check="all" comment="c">
+   <linux:object object_ref="oval:view:obj:1"/><linux:state state_ref="oval:view:ste:1"/>
+  </linux:partition_test>
+ </tests>
+ <objects>
+  <linux:partition_object id="oval:view:obj:1" version="1">
+   <linux:mount_point>/</linux:mount_point>
+  </linux:partition_object>
+ </objects>
+ <states>
+  <linux:partition_state id="oval:view:ste:1" version="1">
+   <linux:mount_options entity_check="at least one">captured_option</linux:mount_options>
+  </linux:partition_state>
+ </states>
+</oval_definitions>
+"""
+
+
+@pytest.mark.parametrize(("option", "verdict"), [("captured_option", "true"), ("rw", "false")])
+def test_a_mount_rule_of_openscap_goes_by_the_captured_options(
+    bundle: Bundle, option: str, verdict: str
+) -> None:
+    (bundle.outside / "rule.xml").write_text(OVAL)
+    (bundle.view / "mounts").write_text(f"captured / ext4 {option} 0 0\n")
+    assert f"oval:view:def:1: {verdict}" in bundle.text("oscap", "oval", "eval", "rule.xml")
+    assert "oval:view:def:1: false" in bundle.text("oscap", "oval", "eval", "rule.xml", preload=False)
