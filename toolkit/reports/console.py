@@ -1,0 +1,219 @@
+"""A report for the terminal: what matters, in as much room as there is.
+
+Every text of a report came from a profile or a target. None of it is taken as rich's markup, and every
+character that a terminal would obey instead of draw (ANSI escapes, bidirectional overrides) is shown as its
+code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from toolkit.reports.hdf import Finding, Report, Severity, Status, Summary, problems, summarise
+from toolkit.reports.text import visible
+from toolkit.reports.threshold import Check, Verdict
+
+#: From this width (columns) a failed control fits into one line with its title and message.
+_WIDE = 120
+
+#: From this width the counts fit by severity; below, only their totals do, and a cut number would be a lie.
+_BY_SEVERITY = 66
+
+#: Characters of a title, message or reason; more is in the report.
+_SHORT = 160
+
+#: Reasons and ids after which a list only says how many more there are.
+_REASONS = 12
+_IDS = 6
+
+_STYLES = {
+    Status.PASSED: "green",
+    Status.FAILED: "red",
+    Status.NOT_REVIEWED: "yellow",
+    Status.NOT_APPLICABLE: "dim",
+    Status.PROFILE_ERROR: "magenta",
+}
+_SEVERITY_STYLES = {Severity.CRITICAL: "bold red", Severity.HIGH: "red", Severity.MEDIUM: "yellow"}
+
+#: XCCDF ids are `xccdf_<reverse domain>_rule_<name>` (XCCDF 1.2); the name tells rules apart.
+_XCCDF_ID = re.compile(r"xccdf_[A-Za-z0-9.-]+(?:_[A-Za-z0-9.-]+)*?_(?:rule|profile)_(?=.)")
+
+
+def print_summary(
+    console: Console,
+    report: Report,
+    verdict: Verdict | None = None,
+    *,
+    note: str = "",
+    limit: int = 50,
+) -> None:
+    """Print what a report says: counts, what failed, why something was not reviewed, and the gate's verdict.
+
+    `report` is as `hdf.load` returns it; `note` is a sentence printed first ("the scan was interrupted");
+    `limit` is the number of failed controls listed, those of the highest severity first.
+    """
+    summary = summarise(report)
+    console.print(_headline(report), highlight=False)
+    for warning in (*filter(None, [note]), *problems(report)):
+        console.print(_plain(warning, 4 * _SHORT, "bold red"), highlight=False)
+    console.print(_counts(summary, by_severity=console.width >= _BY_SEVERITY))
+    console.print(_compliance(summary), highlight=False)
+    bad = sorted(
+        (*summary.of(Status.FAILED), *summary.of(Status.PROFILE_ERROR)),
+        key=lambda finding: list(Severity).index(finding.severity),
+    )
+    if bad:
+        console.print(_failures(bad[:limit], wide=console.width >= _WIDE))
+        _print_rest(console, len(bad) - limit, "controls failed")
+    if unreviewed := summary.of(Status.NOT_REVIEWED):
+        reasons = _reasons(unreviewed)
+        console.print(_reason_table(reasons[:_REASONS]))
+        _print_rest(console, len(reasons) - _REASONS, "reasons")
+    if verdict is not None:
+        _print_verdict(console, verdict)
+
+
+def _headline(report: Report) -> Text:
+    titles = [str(profile.get("title") or profile["name"]) for profile in report["profiles"]]
+    target = (report.get("platform") or {}).get("target_id")
+    line = Text("\n")
+    line.append_text(_plain(", ".join(titles[:3]) or "no profile", _SHORT, "bold"))
+    if isinstance(target, str) and target:
+        line.append(" on ")
+        line.append_text(_plain(target, _SHORT, "bold"))
+    return line
+
+
+def _counts(summary: Summary, *, by_severity: bool) -> Table:
+    severities = tuple(Severity) if by_severity else ()
+    table = _table("")
+    table.add_column("Status", no_wrap=True)
+    for severity in severities:
+        table.add_column(severity.value.title(), justify="right", no_wrap=True)
+    table.add_column("Total", justify="right", no_wrap=True, style="bold")
+    for status in Status:
+        cells = [_number(summary.count(status, severity)) for severity in severities]
+        total = Text(str(summary.count(status)))
+        table.add_row(Text(status.label, style=_STYLES[status]), *cells, total)
+    return table
+
+
+def _number(count: int) -> Text:
+    return Text(str(count)) if count else Text("·", style="dim")
+
+
+def _compliance(summary: Summary) -> Text:
+    considered = summary.total - summary.count(Status.NOT_APPLICABLE)
+    return Text.assemble(
+        ("Compliance ", "bold"),
+        (f"{summary.compliance} %", "bold"),
+        f": {summary.count(Status.PASSED)} passed of {considered} controls that apply",
+    )
+
+
+def _failures(findings: Sequence[Finding], *, wide: bool) -> Table:
+    table = _table("Failed", expand=wide)
+    table.add_column("Severity", no_wrap=True)
+    table.add_column("Control", overflow="fold", ratio=3)
+    table.add_column("Title", overflow="ellipsis" if wide else "fold", no_wrap=wide, ratio=4)
+    if wide:
+        table.add_column("Message", overflow="ellipsis", no_wrap=True, ratio=4)
+    # A message that all of them share tells nothing about any of them and costs a line each.
+    is_told = wide or len(findings) == 1 or len({finding.messages[:1] for finding in findings}) > 1
+    for finding in findings:
+        cells = [
+            Text(finding.severity.value, style=_SEVERITY_STYLES.get(finding.severity, "")),
+            _identifier(finding.id, _STYLES[finding.status]),
+        ]
+        texts = [_plain(finding.title, _SHORT), *([_message(finding)] if is_told else [])]
+        table.add_row(*cells, *(texts if wide else [Text("\n").join(text for text in texts if text.plain)]))
+    return table
+
+
+def _message(finding: Finding) -> Text:
+    first = _plain(finding.messages[0] if finding.messages else "", _SHORT, "dim")
+    more = len(finding.messages) - 1
+    label = "error: " if finding.status is Status.PROFILE_ERROR else ""
+    return Text.assemble((label, _STYLES[finding.status]), first, (f" (+{more})" if more > 0 else "", "dim"))
+
+
+def _reasons(findings: Iterable[Finding]) -> list[tuple[str, list[str]]]:
+    """Return the reasons with the ids of their controls, the commonest first."""
+    by_reason: dict[str, list[str]] = {}
+    for finding in findings:
+        by_reason.setdefault(finding.messages[0] if finding.messages else "", []).append(finding.id)
+    return sorted(by_reason.items(), key=lambda item: -len(item[1]))
+
+
+def _reason_table(reasons: Iterable[tuple[str, list[str]]]) -> Table:
+    table = _table("Not reviewed")
+    table.add_column("Count", justify="right", no_wrap=True)
+    table.add_column("Reason", overflow="fold", ratio=4)
+    table.add_column("Controls", overflow="fold", ratio=3)
+    for reason, ids in reasons:
+        table.add_row(Text(str(len(ids))), _plain(reason or "no reason given", _SHORT), _some(ids))
+    return table
+
+
+def _print_verdict(console: Console, verdict: Verdict) -> None:
+    number = len(verdict.checks)
+    kept = number - len(verdict.broken)
+    word, style = ("met", "bold green") if verdict.met else ("not met", "bold red")
+    console.print(Text.assemble("Gate ", (word, style), f": {kept} of {number} bounds kept"), highlight=False)
+    if verdict.met:
+        return
+    table = _table("Bounds not kept")
+    table.add_column("Bound", overflow="fold", ratio=3)
+    table.add_column("Asked", justify="right", overflow="fold", ratio=1)
+    table.add_column("Was", justify="right", overflow="fold", ratio=1)
+    table.add_column("Controls", overflow="fold", ratio=4)
+    for check in verdict.broken:
+        table.add_row(
+            Text(check.key), _amount(check, check.bound), _amount(check, check.value), _some(check.controls)
+        )
+    console.print(table)
+
+
+def _amount(check: Check, figure: float | tuple[str, ...]) -> Text:
+    if isinstance(figure, tuple):
+        return Text(f"{len(figure)} listed" if figure is check.bound else str(len(figure)))
+    return Text(f"{figure} %" if check.key.startswith("compliance") else str(figure))
+
+
+def _print_rest(console: Console, more: int, what: str) -> None:
+    if more > 0:
+        console.print(
+            Text(f"… and {more} more {what}; the report has them all", style="dim"), highlight=False
+        )
+
+
+def _some(ids: Sequence[str]) -> Text:
+    names = Text(", ").join(_identifier(each) for each in ids[:_IDS])
+    return names.append(f", +{len(ids) - _IDS}") if len(ids) > _IDS else names
+
+
+def _identifier(control_id: str, style: str = "") -> Text:
+    return _plain(
+        _XCCDF_ID.sub("", control_id, count=1) if control_id.startswith("xccdf_") else control_id, 200, style
+    )
+
+
+def _plain(text: str, limit: int, style: str = "") -> Text:
+    """Return text that is neither markup nor terminal control; rich adds no link or emoji to it."""
+    return Text(visible(text, limit), style=style)
+
+
+def _table(title: str, *, expand: bool = False) -> Table:
+    return Table(
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+        box=box.SIMPLE,
+        pad_edge=False,
+        expand=expand,
+    )
