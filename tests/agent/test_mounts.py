@@ -23,6 +23,11 @@ def test_points_are_unescaped_and_optional_fields_skipped():
     ]
 
 
+def test_a_read_only_file_system_makes_the_mount_read_only():
+    (mount,) = mounts.parse(b"9 1 0:9 / /x rw,nosuid - squashfs /dev/loop0 ro,errors=continue\n")
+    assert mount.options == "ro,nosuid"
+
+
 def test_flags_of_stacked_mounts_are_matched_in_order():
     ours = [
         mounts.Mount(90, "/", "rw", "ext4"),

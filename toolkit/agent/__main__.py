@@ -127,7 +127,7 @@ def _start(work: job.Job, entered: Entered) -> tuple[socket.socket, Stream]:
         confine.die_with_parent()
         fd = theirs.detach()
         try:
-            engine.keep(control_inside.detach(), work, Stream(fd, fd), own_proc=entered.own_proc)
+            engine.keep(control_inside.detach(), work, Stream(fd, fd), entered)
         finally:
             os._exit(1)
     control_inside.close()

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from toolkit.agent import confine, kernel, survey
+from toolkit.agent.enter import Entered, seal
 from toolkit.agent.job import MOUNT_POINT, Job
 from toolkit.agent.stream import CHUNK, Kind, Stream, StreamError
 
@@ -30,10 +31,12 @@ _BASE_ENVIRONMENT = {
 }
 
 
-def run(job: Job, stream: Stream, *, own_proc: bool) -> None:
+def run(job: Job, stream: Stream, entered: Entered, own_pids: list[int]) -> None:
     """Run the job in the root that was entered and report over `stream`; this process is confined first."""
-    if own_proc:
+    if entered.own_proc:
         _mount_proc()
+    seal(entered.files, own_pids)
+    os.close(entered.files)
     confine.keep_only(1 << confine.CAP_DAC_READ_SEARCH)
     confine.hide_memory()
     os.umask(0o077)
@@ -153,18 +156,19 @@ def _send_output(stream: Stream, name: str, limit: int) -> int:
         return about.st_size
 
 
-def keep(control_fd: int, job: Job, stream: Stream, *, own_proc: bool) -> None:
+def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
     """Hold the engine's PID namespace: kill it when the supervisor says so or is gone, reap it, exit.
 
     This process is the first in the target's PID namespace and so has nothing left that is worth taking.
     """
+    own_pids = [os.getpid(), os.getppid()]  # the latter is 0 where the supervisor is outside
     kernel.unshare(kernel.CLONE_NEWPID)
     init = os.fork()
     if init == 0:
         confine.die_with_parent()
         os.close(control_fd)
         try:
-            run(job, stream, own_proc=own_proc)
+            run(job, stream, entered, own_pids)
         except (OSError, StreamError) as error:
             with contextlib.suppress(StreamError):
                 stream.send(Kind.FAIL, {"cause": f"the audit broke off: {error}", "remedy": "", "status": 2})

@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.agent import kernel, locate, mounts
+from toolkit.agent import kernel, locate, mounts, snapshot
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
 
@@ -35,7 +35,8 @@ _SYNTHETIC = (
 class Entered:
     """What later steps need to know of a target that was entered."""
 
-    namespaces: dict[str, int]
+    files: int
+    """Directory of the job's files; still writable, so that the last facts can be added."""
     own_proc: bool
     left_out: list[str]
 
@@ -47,6 +48,7 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     """
     namespaces = locate.foreign_namespaces(target) if target else {}
     target_pid_namespace = locate.namespace_name(target, "pid") if target else "none"
+    links = snapshot.sockets(target) if target else {}
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.make_all_private()
     bundle = kernel.clone_tree(job.bundle)
@@ -65,7 +67,9 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     kernel.mount_setattr(root, HARDENED, recursive=True)
     _bind_devices(root, devices, create=target is None)
     view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
-    _attach_bundle(root, bundle, job, place, view, table or _synthetic_table())
+    files = _attach_bundle(root, bundle, job, place, view, table or _synthetic_table())
+    for name, link in links.items():
+        _link(files, f"view/{name}", link)
     os.fchdir(root)
     kernel.pivot_root_here()
     _join(namespaces)
@@ -73,7 +77,7 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
         kernel.unshare(
             kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
         )
-    return Entered(namespaces, own_proc=target is None, left_out=left_out)
+    return Entered(files, own_proc=target is None, left_out=left_out)
 
 
 def _copy_of(target: locate.Target) -> int:
@@ -224,8 +228,11 @@ def _synthetic_table() -> list[mounts.Mount]:
 
 def _attach_bundle(
     root: int, bundle: int, job: Job, place: str, view: dict[str, bytes], table: list[mounts.Mount]
-) -> None:
-    """Mount the bundle over a directory that is already there, and job and scratch inside it."""
+) -> int:
+    """Mount the bundle over a directory that is already there, and job and scratch inside it.
+
+    Returns a descriptor of the directory of the job's files.
+    """
     try:
         point = kernel.open_beneath(root, MOUNT_POINT, os.O_PATH | os.O_DIRECTORY)
     except OSError:
@@ -245,14 +252,30 @@ def _attach_bundle(
         _write(files, name, content, mode)
     for name, content in (view | {"flags": original}).items():
         _write(files, f"view/{name}", content, 0o644)
+    return files
+
+
+def seal(files: int, own_pids: list[int]) -> None:
+    """Add which processes of the target's PID namespace are ours, and make the job's files read-only."""
+    _write(files, "view/own-pids", _text([str(pid) for pid in own_pids if pid]), 0o644)
+    flags = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
     kernel.mount_setattr(files, flags | kernel.MOUNT_ATTR_RDONLY)
 
 
-def _write(directory: int, name: str, content: bytes, mode: int) -> None:
+def _make_parents(directory: int, name: str) -> None:
     parts = name.split("/")
     for depth in range(1, len(parts)):
         with contextlib.suppress(FileExistsError):
             os.mkdir("/".join(parts[:depth]), 0o755, dir_fd=directory)
+
+
+def _link(directory: int, name: str, target: str) -> None:
+    _make_parents(directory, name)
+    os.symlink(target, name, dir_fd=directory)
+
+
+def _write(directory: int, name: str, content: bytes, mode: int) -> None:
+    _make_parents(directory, name)
     fd = os.open(
         name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory
     )

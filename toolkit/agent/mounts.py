@@ -31,8 +31,17 @@ def parse(mountinfo: bytes) -> list[Mount]:
         left, _, right = line.partition(" - ")
         fields = left.split(" ")
         if len(fields) > 5 and right:
-            mounts.append(Mount(int(fields[0]), _unescape(fields[4]), fields[5], right.split(" ")[0]))
+            kind, _, super_options = right.split(" ", 2)
+            options = _effective(fields[5], super_options)
+            mounts.append(Mount(int(fields[0]), _unescape(fields[4]), options, kind))
     return mounts
+
+
+def _effective(options: str, super_options: str) -> str:
+    """Return the options as /proc/PID/mounts shows them: `ro` when mount or file system is."""
+    rest = options.partition(",")[2]
+    read_only = "ro" in {options.split(",")[0], super_options.split(",")[0]}
+    return ",".join(filter(None, ("ro" if read_only else "rw", rest)))
 
 
 def _unescape(text: str) -> str:
