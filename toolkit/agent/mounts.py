@@ -40,7 +40,7 @@ def parse(mountinfo: bytes) -> list[Mount]:
 def _effective(options: str, super_options: str) -> str:
     """Return the options as /proc/PID/mounts shows them: `ro` when mount or file system is."""
     rest = options.partition(",")[2]
-    read_only = "ro" in {options.split(",")[0], super_options.split(",")[0]}
+    read_only = "ro" in {options.split(",", maxsplit=1)[0], super_options.split(",", maxsplit=1)[0]}
     return ",".join(filter(None, ("ro" if read_only else "rw", rest)))
 
 

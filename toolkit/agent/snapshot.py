@@ -6,7 +6,6 @@ Read from our own /proc, never the target's, which may be anything.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 from toolkit.agent import locate
@@ -40,7 +39,7 @@ def _of_process(entry: Path) -> dict[str, str]:
     found = {}
     for fd in (entry / "fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            link = os.readlink(fd)
+            link = str(fd.readlink())
             if link.startswith("socket:["):
                 found[f"proc/{number}/fd/{fd.name}"] = link
     return found
