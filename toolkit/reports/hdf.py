@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -63,12 +63,12 @@ class Severity(StrEnum):
     NONE = "none"
 
 
-#: The smallest impact (0 to 1) of each severity (`inspecjs`, convertImpactToSeverity).
+#: The smallest impact (0 to 1) of each severity (InSpec's `Inspec::Impact`, `inspecjs`).
 _IMPACTS = (
     (0.9, Severity.CRITICAL),
     (0.7, Severity.HIGH),
     (0.4, Severity.MEDIUM),
-    (0.01, Severity.LOW),
+    (0.1, Severity.LOW),
 )
 
 
@@ -77,7 +77,7 @@ def control_status(control: Control) -> Status:
 
     Any result in error → Profile Error; impact 0, or skipped by a waiver → Not Applicable; no results →
     Profile Error; any failed → Failed; any passed → Passed; any skipped → Not Reviewed; else Profile Error.
-    A result that carries a backtrace is in error, whatever its status says.
+    A result that carries a backtrace, be it empty, is in error whatever its status says.
     """
     statuses = {_result_status(result) for result in _results(control)}
     if "error" in statuses:
@@ -240,12 +240,12 @@ def parse(data: bytes, source: str, error: type[BarescanError] = CallError) -> R
         if len(data) > MAX_SIZE:
             raise _MalformedError(f"it is larger than {MAX_SIZE} bytes")
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
-        _check_depth(document)
-        _check_report(document)
+        report: Report = _typed(document, dict, "the document")
+        _check_depth(report)
+        _check_report(report)
     except (ValueError, RecursionError) as problem:
         raise error(f"{visible(source)} is no report in Heimdall Data Format: {_why(problem)}") from problem
-    checked: Report = document
-    return checked
+    return report
 
 
 def write(report: Report, path: Path) -> None:
@@ -331,7 +331,7 @@ def _results(control: Control) -> list[Result]:
 
 
 def _result_status(result: Result) -> str:
-    return "error" if result.get("backtrace") else str(result.get("status") or "no_status")
+    return "error" if result.get("backtrace") is not None else str(result.get("status") or "no_status")
 
 
 def _is_waived(control: Control) -> bool:
@@ -404,22 +404,18 @@ def _no_constant(name: str) -> Any:
     raise _MalformedError(f"{name} is no JSON number")
 
 
-def _check_depth(document: object) -> None:
+def _check_depth(document: Report) -> None:
     """Walk level by level: no recursion, so no depth of a hostile document can exhaust the stack."""
     level: list[Any] = [document]
-    for _ in range(MAX_DEPTH + 1):
-        level = [member for node in level if isinstance(node, dict | list) for member in _members(node)]
+    for _ in range(MAX_DEPTH):
+        members = (member for node in level for member in (node.values() if isinstance(node, dict) else node))
+        level = [member for member in members if isinstance(member, dict | list)]
         if not level:
             return
     raise _MalformedError(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
-def _members(node: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return node.values() if isinstance(node, dict) else node
-
-
-def _check_report(document: object) -> None:
-    report = _typed(document, dict, "the document")
+def _check_report(report: Report) -> None:
     for key in ("platform", "statistics"):
         _typed(report.get(key, {}), dict, key)
     _typed(report.get("version", ""), str, "version")

@@ -1,0 +1,1 @@
+"""Tests of `toolkit.reports`, a file a module."""
