@@ -1,0 +1,89 @@
+"""Full Debian trees, and ones that pass for Ubuntu 22.04, to compare a scan with the engine run natively.
+
+Made by mmdebstrap, kept by suite, packages and recipe. `targets.run_inside` starts a process in one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from toolkit.demo import cache, needs, packages
+from toolkit.errors import CallError
+
+SUITES = {"stable": "trixie", "trixie": "trixie", "bookworm": "bookworm", "ubuntu2204": "bookworm"}
+"""Name of a tree → Debian suite its packages are of. `ubuntu2204` is bookworm under another name."""
+
+# What SSG's platform check reads is /etc/lsb-release: its oval:ssg-installed_OS_is_ubuntu2204.
+_UBUNTU_OS_RELEASE = """\
+PRETTY_NAME="Ubuntu 22.04.5 LTS"
+NAME="Ubuntu"
+VERSION_ID="22.04"
+VERSION="22.04.5 LTS (Jammy Jellyfish)"
+VERSION_CODENAME=jammy
+ID=ubuntu
+ID_LIKE=debian
+UBUNTU_CODENAME=jammy
+"""
+_UBUNTU_LSB_RELEASE = """\
+DISTRIB_ID=Ubuntu
+DISTRIB_RELEASE=22.04
+DISTRIB_CODENAME=jammy
+DISTRIB_DESCRIPTION="Ubuntu 22.04.5 LTS"
+"""
+
+
+def tree(
+    suite: str,
+    extra: Iterable[str] = (),
+    dest: Path | None = None,
+    progress: cache.Progress = cache.silent,
+) -> Path:
+    """Return a full root of `suite`: a minimal one and the packages `extra` (`openscap-scanner`, …).
+
+    The cached tree itself, which is not to be written to, or its copy at `dest` (which must not exist).
+    Raises CallError for an unknown suite, ScanError when the host lacks something.
+    """
+    if suite not in SUITES:
+        raise CallError(f"there is no tree {suite!r}", f"take one of {', '.join(SUITES)}")
+    needs.root("building a tree")
+    wanted = sorted(set(extra))
+    recipe = inspect.getsource(sys.modules[__name__])
+    path = cache.folder("trees") / f"{suite}-{cache.key([packages.mirror(), *wanted, recipe])}"
+
+    def build(root: Path) -> None:
+        progress(f"building a full root of {suite}: {' '.join(wanted) or 'nothing extra'}")
+        _debootstrap(SUITES[suite], wanted, root)
+        if suite == "ubuntu2204":
+            _pass_for_ubuntu(root)
+
+    cached = cache.built_once(path, build)
+    if dest is None:
+        return cached
+    needs.run(["cp", "--archive", "--reflink=auto", str(cached), str(dest)], "see whether the disk is full")
+    return dest
+
+
+def _debootstrap(suite: str, extra: list[str], root: Path) -> None:
+    # A directory that exists must be empty, and mmdebstrap wants to set its mode itself.
+    arguments = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet"]
+    arguments += [f"--include={','.join(extra)}"] if extra else []
+    arguments += [suite, str(root), *packages.sources(suite)]
+    needs.run(
+        arguments,
+        "check that Debian's archive can be reached, or name a mirror with BARESCAN_DEBIAN_MIRROR",
+        environment={"DEBIAN_FRONTEND": "noninteractive", "TMPDIR": os.environ.get("TMPDIR", "/tmp")},  # noqa: S108
+    )
+    for name in ("dev", "run"):
+        shutil.rmtree(root / name, ignore_errors=True)
+        (root / name).mkdir()
+        (root / name).chmod(0o755)
+
+
+def _pass_for_ubuntu(root: Path) -> None:
+    (root / "usr/lib/os-release").write_text(_UBUNTU_OS_RELEASE)
+    (root / "etc/lsb-release").write_text(_UBUNTU_LSB_RELEASE)
