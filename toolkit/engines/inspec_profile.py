@@ -1,0 +1,227 @@
+"""Reading an InSpec profile into memory: directories and archives, of which nothing is ever unpacked to disk.
+
+A profile may come from anywhere. Archives are read with a cap on what they unpack to, and names that would
+leave the profile, links and special files are refused, so that what is sent to a target is plain files only.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from toolkit.engines.yaml_text import compose, mark_of
+from toolkit.errors import CallError
+
+#: Bytes a profile may have, unpacked. MITRE's largest baselines with their vendored dependencies have 20 MB.
+MAX_BYTES = 128 << 20
+MAX_FILES = 20_000
+METADATA = "inspec.yml"
+ARCHIVES = (".tar.gz", ".tgz", ".zip")
+
+_NOT_SENT = frozenset({".git", ".kitchen", ".bundle", "__pycache__", "node_modules"})
+_LOCKFILE = "inspec.lock"
+
+
+@dataclass(frozen=True)
+class InspecProfile:
+    """A profile: its files by relative path, its metadata (`inspec.yml`), a hash of all its files."""
+
+    files: Mapping[str, bytes]
+    metadata: Mapping[str, Any]
+    sha256: str
+
+
+def read_profile(path: Path) -> InspecProfile:
+    """Read a profile from a directory, a `.tar.gz` or a `.zip`; raises CallError in one line otherwise."""
+    try:
+        files = dict(_at_root(_entries(path), path))
+    except OSError as error:
+        raise CallError(
+            f"{path} can't be read: {error.strerror or error}", "check the path and its mode"
+        ) from None
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise CallError(f"{path} is no sound archive: {error}", "make it anew") from None
+    metadata = _metadata(files, path)
+    # InSpec 7 takes a profile with a gemspec anywhere in it for a gem, runs no control and ends in success.
+    kept = {name: content for name, content in sorted(files.items()) if not name.endswith(".gemspec")}
+    _check_dependencies(kept, metadata, path)
+    if not any(name.startswith("controls/") for name in kept) and not metadata.get("depends"):
+        raise CallError(f"{path} has no controls", f"put them in {path.name}/controls")
+    return InspecProfile(kept, metadata, _hash(kept))
+
+
+def _entries(path: Path) -> Iterable[tuple[str, bytes]]:
+    if path.is_dir():
+        return _limited(_from_directory(path), path)
+    if path.name.endswith(".zip"):
+        return _limited(_from_zip(path), path)
+    return _limited(_from_tar(path), path)
+
+
+def _limited(entries: Iterable[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, bytes]]:
+    held, seen = 0, set[str]()
+    for name, content in entries:
+        held += len(content)
+        seen.add(name)
+        if held > MAX_BYTES or len(seen) > MAX_FILES:
+            raise _too_large(path)
+        yield name, content
+
+
+def _too_large(path: Path) -> CallError:
+    return CallError(
+        f"{path} holds more than {MAX_BYTES >> 20} MiB or {MAX_FILES} files", "leave out what is not needed"
+    )
+
+
+def _from_directory(root: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files below `root`; a link counts as the file that it leads to, if that is in the profile."""
+    inside = root.resolve()
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, folders, names in os.walk(root, onerror=fail):
+        folders[:] = sorted(name for name in folders if name not in _NOT_SENT)
+        for name in (*sorted(names), *(each for each in folders if (Path(folder) / each).is_symlink())):
+            path = Path(folder) / name
+            relative = path.relative_to(root).as_posix()
+            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                raise CallError(f"{path} is a link that leaves the profile", "put a copy in its place")
+            if path.is_dir():
+                raise CallError(f"{path} is a link to a directory", "put a copy in its place")
+            yield relative, _read_regular(path)
+
+
+def _read_regular(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise CallError(f"{path} is no regular file", "leave it out of the profile")
+        return stream.read(MAX_BYTES + 1)
+
+
+class _Capped(io.RawIOBase):
+    """What a gzip file unpacks to, up to a limit: tarfile reads headers of any announced size into memory."""
+
+    def __init__(self, source: gzip.GzipFile, path: Path) -> None:
+        self._source = source
+        self._left = 2 * MAX_BYTES
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; raises CallError once more than the limit has been read."""
+        data = self._source.read(self._left + 1 if size < 0 else min(size, self._left + 1))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_large(self._path)
+        return data
+
+
+def _from_tar(path: Path) -> Iterator[tuple[str, bytes]]:
+    with gzip.open(path) as packed, tarfile.open(fileobj=_Capped(packed, path), mode="r|") as archive:
+        for member in archive:
+            if member.isdir():
+                continue
+            if not member.isreg():
+                raise CallError(f"{path} holds {member.name!r}, which is no regular file", "leave it out")
+            stream = archive.extractfile(member)
+            yield _safe(member.name, path), stream.read() if stream else b""
+
+
+def _from_zip(path: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.is_dir():
+                continue
+            if entry.flag_bits & 1:
+                raise CallError(f"{path} is encrypted", "unpack it and name the directory")
+            kind = stat.S_IFMT(entry.external_attr >> 16)
+            if kind not in {0, stat.S_IFREG}:
+                raise CallError(f"{path} holds {entry.filename!r}, which is no regular file", "leave it out")
+            with archive.open(entry) as stream:
+                content = stream.read(MAX_BYTES + 1)
+            yield _safe(entry.filename, path), content
+
+
+def _safe(name: str, path: Path) -> str:
+    """Return the name without `./`; raises CallError for one that would leave the profile."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
+        raise CallError(f"{path} holds {name!r}, which is outside of it", "don't use this archive")
+    return "/".join(parts)
+
+
+def _at_root(entries: Iterable[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, bytes]]:
+    """Take away the one directory that an archive may have everything in, as those of forges do."""
+    files = dict(entries)
+    if not files:
+        raise CallError(f"{path} is empty", "name an InSpec profile")
+    tops = {name.partition("/")[0] for name in files}
+    prefix = ""
+    if METADATA not in files and len(tops) == 1 and f"{next(iter(tops))}/{METADATA}" in files:
+        prefix = f"{next(iter(tops))}/"
+    for name, content in files.items():
+        relative = name.removeprefix(prefix)
+        if relative.partition("/")[0] not in _NOT_SENT:
+            yield relative, content
+
+
+def _metadata(files: Mapping[str, bytes], path: Path) -> dict[str, Any]:
+    if METADATA not in files:
+        raise CallError(f"{path} has no {METADATA}", "name the directory or archive of an InSpec profile")
+    text, where = files[METADATA], f"{path}/{METADATA}"
+    if b"<%" in text:  # InSpec renders ERB in it first: it is YAML only then
+        return {}
+    compose(text, where)
+    try:
+        metadata = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CallError(f"{where}: {mark_of(error)}", "correct it") from None
+    if not metadata.get("name"):
+        raise CallError(f"{where} names no profile", "add a line `name: …`")
+    return dict(metadata)
+
+
+def _check_dependencies(files: Mapping[str, bytes], metadata: Mapping[str, Any], path: Path) -> None:
+    """Raise CallError unless what the profile depends on came with it: inside a target nothing is fetched."""
+    depends = metadata.get("depends")
+    if not depends:
+        return
+    if not isinstance(depends, list) or not all(isinstance(each, dict) for each in depends):
+        raise CallError(f"{path}/{METADATA}: `depends` is no list of profiles", "correct it")
+    vendored = _LOCKFILE in files and any(name.startswith("vendor/") for name in files)
+    missing = [str(each.get("name")) for each in depends if not (vendored or _is_inside(each, files))]
+    if missing:
+        raise CallError(
+            f"{path} depends on {', '.join(missing)}, not vendored",
+            f"run: cinc-auditor vendor {path}",
+        )
+
+
+def _is_inside(dependency: Mapping[str, Any], files: Mapping[str, bytes]) -> bool:
+    place = os.path.normpath(str(dependency.get("path") or ".."))
+    return f"{place}/{METADATA}" in files
+
+
+def _hash(files: Mapping[str, bytes]) -> str:
+    whole = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + hashlib.sha256(content).digest())
+    return whole.hexdigest()
