@@ -109,6 +109,12 @@ def test_compliance_rounds_halves_up_and_leaves_out_what_does_not_apply(
     assert hdf.summarise(report(profile("p", *controls))).compliance == expected
 
 
+@pytest.mark.parametrize(("passed", "failed", "expected"), [(1, 7, 13), (3, 5, 38), (1, 199, 1)])
+def test_a_compliance_of_a_half_goes_up(passed: int, failed: int, expected: int) -> None:
+    controls = [control("p", "passed")] * passed + [control("f", "failed")] * failed
+    assert hdf.summarise(report(profile("p", *controls))).compliance == expected
+
+
 def _ids(document: dict[str, Any]) -> list[tuple[str, str, Status]]:
     return [(each.profile, each.id, each.status) for each in hdf.summarise(document).findings]
 
@@ -125,6 +131,12 @@ def test_a_wrapped_control_counts_once_and_the_innermost_with_results_speaks() -
         ("overlay", "b", Status.PASSED),
     ]
     assert sorted(_ids(report(inner, middle, outer))) == sorted(_ids(report(outer, middle, inner)))
+
+
+def test_of_two_layers_with_results_the_inner_one_speaks() -> None:
+    outer = profile("overlay", control("a", "passed"))
+    inner = profile("base", control("a", "failed"), parent_profile="overlay")
+    assert _ids(report(outer, inner)) == [("base", "a", Status.FAILED)]
 
 
 def test_a_wrapped_profile_s_control_that_was_run_counts_though_the_overlay_left_it_out() -> None:
@@ -149,12 +161,27 @@ def test_profiles_that_know_nothing_of_each_other_do_not_share_controls() -> Non
 
 def test_profiles_that_wrap_each_other_in_a_circle_still_count() -> None:
     document = report(
-        profile("p", control("a", "passed"), parent_profile="q"),
+        profile("p", control("a", "passed"), parent_profile="r"),
         profile("q", control("a", "failed"), parent_profile="p"),
-        profile("r", control("b", "passed"), parent_profile="r"),
+        profile("r", control("b", "passed"), control("c"), parent_profile="q"),
+        profile("s", control("d"), parent_profile="s"),
     )
-    assert {name for _, name, _ in _ids(document)} == {"a", "b"}
-    assert hdf.summarise(document).total == 2
+    assert _ids(document) == [
+        ("r", "b", Status.PASSED),
+        ("r", "c", Status.PROFILE_ERROR),
+        ("s", "d", Status.PROFILE_ERROR),
+        ("q", "a", Status.FAILED),
+    ]
+
+
+def test_a_long_chain_of_profiles_is_followed_and_a_longer_one_refused() -> None:
+    names = [f"p{number}" for number in range(hdf.MAX_PROFILES + 1)]
+    chain = [profile(name, control("a"), parent_profile=f"p{n - 1}") for n, name in enumerate(names)]
+    chain[-2]["controls"][0]["results"].append(result("failed"))
+    document = report(*chain[:-1])
+    assert _ids(hdf.parse(json.dumps(document).encode(), "r")) == [("p999", "a", Status.FAILED)]
+    with pytest.raises(CallError, match="more than 1000 profiles"):
+        hdf.parse(json.dumps(report(*chain)).encode(), "r")
 
 
 def test_findings_carry_the_messages_that_made_the_status() -> None:

@@ -35,6 +35,9 @@ MAX_SIZE = 64 * 2**20
 #: Levels of nesting. A result is at the sixth; inputs and tags may hold structures of their own.
 MAX_DEPTH = 64
 
+#: Profiles in one report: an overlay and what it depends on are a handful; links between them are followed.
+MAX_PROFILES = 1000
+
 _RESULT_STATUSES = frozenset({"passed", "failed", "skipped", "error", "pending", "not_applicable"})
 
 
@@ -233,8 +236,9 @@ def parse(data: bytes, source: str, error: type[BarescanError] = CallError) -> R
     """Read a report from bytes: strict JSON in UTF-8 of the shape that the functions here rely on.
 
     `source` names it in messages; `error` is the class raised, `ScanError` where an engine wrote it. Refused
-    are sizes above `MAX_SIZE`, nesting above `MAX_DEPTH`, NaN and infinities, a key twice in one object, and
-    wrong types. What the schema requires but nothing here needs may be missing.
+    are sizes above `MAX_SIZE`, nesting above `MAX_DEPTH`, more profiles than `MAX_PROFILES`, NaN and
+    infinities, a key twice in one object, and wrong types. What the schema requires but nothing here needs
+    may be missing.
     """
     try:
         if len(data) > MAX_SIZE:
@@ -262,67 +266,71 @@ def effective_controls(report: Report) -> Iterator[tuple[Profile, Control]]:
     """Yield each control that counts with the profile it is from (see `summarise`)."""
     profiles: Sequence[Profile] = report["profiles"]
     children = _children(profiles)
+    inner = {child for below in children.values() for child in below}
     indices = [_by_id(profile) for profile in profiles]
-    wrapped: set[int] = set()
+    wrapped: set[_Place] = set()
     for position in _outside_in(len(profiles), children):
-        is_outermost = not any(position in below for below in children.values())
-        for control in profiles[position]["controls"]:
-            if id(control) in wrapped or not (is_outermost or _results(control)):
+        for number, control in enumerate(profiles[position]["controls"]):
+            if (position, number) in wrapped or (position in inner and not _results(control)):
                 continue
-            chain = _chain(position, control, children, indices)
-            wrapped.update(id(each) for _, each in chain)
-            owner, speaker = next((link for link in reversed(chain) if _results(link[1])), chain[-1])
-            yield profiles[owner], speaker
+            chain = _chain((position, number), control["id"], children, indices)
+            wrapped.update(chain)
+            layers = [(profiles[each], profiles[each]["controls"][n]) for each, n in chain]
+            yield next((layer for layer in reversed(layers) if _results(layer[1])), layers[-1])
+
+
+#: Where a control is: the number of its profile in the report, its own number in that.
+_Place: TypeAlias = tuple[int, int]
 
 
 def _children(profiles: Sequence[Profile]) -> dict[int, list[int]]:
-    """Which profiles each one wraps, by position; `parent_profile` names the first profile of that name."""
+    """Which profiles each one wraps, by position; `parent_profile` names the first profile of that name.
+
+    A link that would close a circle is none, so that every profile hangs below an outermost one.
+    """
     positions: dict[str, int] = {}
     for position, profile in enumerate(profiles):
         positions.setdefault(profile["name"], position)
+    parents: dict[int, int] = {}
     children: dict[int, list[int]] = {}
     for position, profile in enumerate(profiles):
         parent = positions.get(profile.get("parent_profile") or "")
-        if parent is not None and parent != position:
+        above = parent
+        while above is not None and above != position:
+            above = parents.get(above)
+        if parent is not None and above is None:
+            parents[position] = parent
             children.setdefault(parent, []).append(position)
     return children
 
 
 def _outside_in(number: int, children: Mapping[int, list[int]]) -> list[int]:
-    """Positions of all profiles, wrappers before what they wrap; those in a circle come last."""
+    """Positions of all profiles, wrappers before what they wrap."""
     inner = {child for below in children.values() for child in below}
     order = [position for position in range(number) if position not in inner]
-    seen = set(order)
     for position in order:  # grows while it is walked
-        fresh = [child for child in children.get(position, ()) if child not in seen]
-        seen.update(fresh)
-        order.extend(fresh)
-    return order + [position for position in range(number) if position not in seen]
+        order.extend(children.get(position, ()))
+    return order
 
 
-def _by_id(profile: Profile) -> dict[str, Control]:
-    index: dict[str, Control] = {}
-    for control in profile["controls"]:
-        index.setdefault(control["id"], control)
+def _by_id(profile: Profile) -> dict[str, int]:
+    index: dict[str, int] = {}
+    for number, control in enumerate(profile["controls"]):
+        index.setdefault(control["id"], number)
     return index
 
 
 def _chain(
-    position: int,
-    control: Control,
-    children: Mapping[int, list[int]],
-    indices: Sequence[Mapping[str, Control]],
-) -> list[tuple[int, Control]]:
-    """The control and those it wraps, outermost first, each with the position of its profile."""
-    chain = [(position, control)]
-    visited = {position}
+    place: _Place, control_id: str, children: Mapping[int, list[int]], indices: Sequence[Mapping[str, int]]
+) -> list[_Place]:
+    """Return the place of a control and of those of its id that it wraps, outermost first."""
+    chain = [place]
     while True:
-        below = (child for child in children.get(chain[-1][0], ()) if child not in visited)
-        link = next((child for child in below if control["id"] in indices[child]), None)
+        below = children.get(chain[-1][0], ())
+        link = next((child for child in below if control_id in indices[child]), None)
         if link is None:
             return chain
-        visited.add(link)
-        chain.append((link, indices[link][control["id"]]))
+        chain.append((link, indices[link][control_id]))
 
 
 def _results(control: Control) -> list[Result]:
@@ -421,7 +429,10 @@ def _check_report(report: Report) -> None:
     _typed(report.get("version", ""), str, "version")
     if "profiles" not in report:
         raise _MalformedError("it has no profiles")
-    for number, profile in enumerate(_typed(report["profiles"], list, "profiles")):
+    profiles = _typed(report["profiles"], list, "profiles")
+    if len(profiles) > MAX_PROFILES:
+        raise _MalformedError(f"it has more than {MAX_PROFILES} profiles")
+    for number, profile in enumerate(profiles):
         _check_profile(profile, f"profiles[{number}]")
 
 
