@@ -1,0 +1,353 @@
+"""Gives the host a bundle: from the cache, or built in a Debian root that mmdebstrap makes.
+
+Three stages, each cached by the hash of what goes in: the root (packages), the base (programs and libraries
+cut out of it), the bundle (our own libraries added). A change to our own C or Ruby files so costs seconds.
+Every command runs in mount and process namespaces of its own that die with this process: a build that is
+killed leaves neither mounts nor processes, and its half-made directory is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import filelock
+import platformdirs
+
+from toolkit.bundle import contents, sbom
+from toolkit.bundle.tree import digest, normalise
+from toolkit.errors import CallError, ScanError
+
+Progress = Callable[[str], None]
+
+HERE = Path(__file__).parent
+LOCK = HERE / "packages.lock"
+INSIDE = ("assemble", "contents", "elf", "gems", "packages", "parts", "rewrites", "tree")
+"""Modules that work inside the root: what they say decides what the base tree is."""
+ROOT_FORMAT = 1
+"""Counted up when a root made by an older version would no longer do."""
+GEMS_REFUSED = 3
+"""Exit status of a stage that could not use the gems."""
+FORMAT = 1
+"""The layout of a bundle, as `bundle.json` states it."""
+KEEP_DAYS = 14
+"""What nobody used for so long leaves the cache."""
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+SOURCES = (
+    f"deb http://deb.debian.org/debian {contents.SUITE} main",
+    f"deb http://deb.debian.org/debian {contents.SUITE}-updates main",
+    f"deb http://deb.debian.org/debian-security {contents.SUITE}-security main",
+)
+
+_NAMESPACES = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *(
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+    ),
+)
+
+_ENTER = """
+root=$1 code=$2 output=$3 gems=$4
+shift 4
+mount --bind "$code" "$root/opt/code"
+mount --bind "$output" "$root/opt/output"
+[ -z "$gems" ] || mount --bind "$gems" "$root/opt/gems"
+mount -t proc proc "$root/proc"
+exec chroot "$root" env -i HOME=/tmp PATH=/usr/sbin:/usr/bin LC_ALL=C.UTF-8 \
+    PYTHONPATH=/opt/code PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on this machine: its directory and its manifest (`bundle.json`)."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+
+def load(path: Path) -> Bundle:
+    """Return the bundle in `path`; CallError when there is none, or of another format or architecture."""
+    try:
+        manifest = json.loads((path / "bundle.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CallError(f"{path} holds no bundle ({error})", "name a directory with a bundle.json") from error
+    if manifest.get("format") != FORMAT:
+        raise CallError(
+            f"the bundle in {path} has format {manifest.get('format')}, not {FORMAT}", "build it anew"
+        )
+    if manifest["architecture"] != platform.machine():
+        raise CallError(
+            f"the bundle in {path} is for {manifest['architecture']}, this machine is {platform.machine()}",
+            "build one here",
+        )
+    return Bundle(path, manifest)
+
+
+def ensure_bundle(
+    gems: Path | None = None, *, progress: Progress, locked: bool = False, cache: Path | None = None
+) -> Bundle:
+    """Return a bundle with these gems, built first where the cache has none.
+
+    `gems` is a GEM_HOME or a directory of .gem files (default: what BARESCAN_GEMS names, else none: then the
+    bundle has no Ruby and no InSpec engine). BARESCAN_BUNDLE names a finished bundle and wins. `progress`
+    gets a line of text per step. With `locked` every Debian package must have its pinned version. Raises
+    CallError for gems or a bundle that can't be used, ScanError when it can't be built here.
+    """
+    if given := os.environ.get("BARESCAN_BUNDLE"):
+        return load(Path(given).resolve())
+    if gems is None and (named := os.environ.get("BARESCAN_GEMS")):
+        gems = Path(named)
+    if gems is not None and not gems.is_dir():
+        raise CallError(f"{gems} is no directory of gems", "name a GEM_HOME or a directory of .gem files")
+    builder = Builder(cache or cache_directory(), gems.resolve() if gems else None, progress, locked=locked)
+    return builder.bundle()
+
+
+def cache_directory() -> Path:
+    """Return where bundles are cached (honours XDG_CACHE_HOME)."""
+    return Path(platformdirs.user_cache_dir("barescan")) / "bundle"
+
+
+class Builder:
+    """One wish for a bundle: knows the keys of its stages and makes those that are missing."""
+
+    def __init__(self, cache: Path, gems: Path | None, progress: Progress, *, locked: bool) -> None:
+        """Compute the keys; nothing is made yet."""
+        self.cache, self.gems, self.progress, self.locked = cache, gems, progress, locked
+        self.log: IO[str] | None = None
+        root = _key(
+            [
+                str(ROOT_FORMAT),
+                platform.machine(),
+                *SOURCES,
+                *contents.PACKAGES,
+                *contents.TOOLS,
+                LOCK.read_text(),
+            ]
+        )
+        gems_key = digest(gems) if gems else "none"
+        base = _key([root, gems_key, *(HERE.joinpath(f"{name}.py").read_text() for name in INSIDE)])
+        own = _key([base, _own_digest(), HERE.joinpath("sbom.py").read_text()])
+        self.root, self.base, self.final = (
+            cache / f"root-{root}",
+            cache / f"base-{base}",
+            cache / f"bundle-{own}",
+        )
+
+    def bundle(self) -> Bundle:
+        """Return the bundle, made first where needed."""
+        if not self.final.exists():
+            self._make()
+        os.utime(self.final)
+        found = load(self.final)
+        if self.locked and found.manifest["drift"]:
+            names = ", ".join(found.manifest["drift"])
+            raise ScanError(
+                f"the archive no longer has the pinned version of {names}", "refresh packages.lock"
+            )
+        return found
+
+    def _make(self) -> None:
+        require_tools()
+        self.cache.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.cache / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            self.progress("another process is building a bundle; waiting for it")
+            lock.acquire()
+        try:
+            self._sweep()
+            with _log_file(self.cache) as self.log:
+                self._stage(self.root, self._make_root)
+                self._stage(self.base, self._make_base)
+                self._stage(self.final, self._make_final)
+        finally:
+            lock.release()
+
+    def _stage(self, directory: Path, make: Callable[[Path], None]) -> None:
+        """Make one stage beside its place and rename it there: it exists whole or not at all."""
+        if directory.exists():
+            os.utime(directory)
+            return
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.cache))
+        try:
+            tree = fresh / "tree"
+            tree.mkdir()
+            make(tree)
+            tree.rename(directory)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _make_root(self, tree: Path) -> None:
+        self.progress("making a Debian root to build the bundle in (once; a minute or two)")
+        with _code() as code:
+            place = shlex.quote(str(code))
+            install = f"python3 -m toolkit.bundle.assemble install{' --locked' if self.locked else ''}"
+            hook = (
+                f'mkdir -p "$1/opt/code" "$1/opt/output" "$1/opt/gems" && cp -r {place}/. "$1/opt/code"'
+                f' && chroot "$1" env PYTHONPATH=/opt/code PYTHONDONTWRITEBYTECODE=1 {install}'
+                ' && rm -rf "$1/opt/code" && mkdir "$1/opt/code"'
+            )
+            options = [
+                "--mode=root",
+                "--variant=apt",
+                "--format=directory",
+                "--include=python3",
+                f"--keyring={KEYRING}",
+            ]
+            options += ["--aptopt=Acquire::Languages none", "--aptopt=Acquire::Retries 3"]
+            options += [
+                f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("man", "locale", "info", "doc")
+            ]
+            options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", f"--customize-hook={hook}"]
+            self._run(["mmdebstrap", *options, contents.SUITE, str(tree), *SOURCES])
+
+    def _make_base(self, tree: Path) -> None:
+        self.progress("cutting the bundle out of the root")
+        arguments = ["base", "/opt/output"]
+        if self.gems:
+            arguments += ["--gems", "/opt/gems"]
+        self._assemble(arguments, tree)
+
+    def _make_final(self, tree: Path) -> None:
+        self.progress("adding the view library and the launcher")
+        shutil.rmtree(tree)
+        shutil.copytree(self.base, tree, symlinks=True)
+        self._assemble(["finish", "/opt/output"], tree)
+        sbom.write(tree)
+        normalise(tree)
+
+    def _assemble(self, arguments: Sequence[str], output: Path) -> None:
+        with _code() as code:
+            enter = [
+                "sh",
+                "-ec",
+                _ENTER,
+                "enter",
+                str(self.root),
+                str(code),
+                str(output),
+                str(self.gems or ""),
+            ]
+            self._run([*enter, "python3", "-m", "toolkit.bundle.assemble", *arguments])
+
+    def _run(self, command: Sequence[str]) -> None:
+        """Run in namespaces of its own; `barescan:` lines are progress, all output goes to the log."""
+        assert self.log is not None  # noqa: S101 - set for as long as stages are made
+        error = ""
+        with subprocess.Popen(
+            [*_NAMESPACES, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    self.log.write(line)
+                    kind, _, said = line.strip().partition(": ")
+                    if kind == "barescan":
+                        self.progress(said)
+                    elif kind == "barescan-error":
+                        error = said
+            except BaseException:
+                process.kill()
+                raise
+        self.log.flush()
+        if process.returncode == GEMS_REFUSED:
+            raise CallError(
+                f"these gems can't be used: {error}", "give others, or none for a bundle without InSpec"
+            )
+        if process.returncode:
+            cause = error or f"{Path(command[0]).name} ended with status {process.returncode}"
+            raise ScanError(f"the bundle could not be built: {cause}", f"the whole log is in {self.log.name}")
+
+    def _sweep(self) -> None:
+        """Remove what killed builds left (none runs: the lock is ours) and what nobody used for long."""
+        for path in self.cache.glob(".new-*"):
+            shutil.rmtree(path, ignore_errors=True)
+        oldest = time.time() - KEEP_DAYS * 86400
+        for path in (*self.cache.glob("*-" + "?" * 32), *self.cache.glob("*.log")):
+            if path.lstat().st_mtime < oldest:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _key(parts: Iterable[str]) -> str:
+    """Return 32 hexadecimal digits that stand for these texts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _own_digest() -> str:
+    return _key(f"{path.relative_to(HERE)}\n{path.read_text()}" for path in own_files())
+
+
+def own_files() -> list[Path]:
+    """Return our own sources that go into a bundle: view/*.[ch] and ruby/*.rb."""
+    return sorted([*HERE.glob("view/*.[ch]"), *HERE.glob("ruby/**/*.rb")])
+
+
+@contextmanager
+def _code() -> Iterator[Path]:
+    """Yield a directory with what runs inside the root, as package `toolkit.bundle`, and our sources."""
+    with tempfile.TemporaryDirectory(prefix="barescan-code-") as directory:
+        package = Path(directory, "toolkit", "bundle")
+        package.mkdir(parents=True)
+        Path(directory, "toolkit", "__init__.py").touch()
+        for path in (HERE / "__init__.py", LOCK, *(HERE / f"{name}.py" for name in INSIDE), *own_files()):
+            target = package / path.relative_to(HERE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        yield Path(directory)
+
+
+@contextmanager
+def _log_file(cache: Path) -> Iterator[IO[str]]:
+    """Yield a fresh log file, which stays."""
+    name = time.strftime("build-%Y%m%dT%H%M%SZ", time.gmtime())
+    with (cache / f"{name}-{os.getpid()}.log").open("w") as log:
+        yield log
+
+
+def require_tools() -> None:
+    """Raise ScanError, naming the remedy, unless a root can be built on this machine."""
+    if platform.system() != "Linux" or os.geteuid() != 0:
+        raise ScanError(
+            "building the bundle needs root on Linux",
+            "run it with sudo, or name a finished bundle in BARESCAN_BUNDLE",
+        )
+    programs = {
+        "mmdebstrap": "mmdebstrap",
+        "unshare": "util-linux",
+        "setpriv": "util-linux",
+        "chroot": "coreutils",
+    }
+    missing = {package for name, package in programs.items() if not shutil.which(name)}
+    if not KEYRING.exists():
+        missing.add("debian-archive-keyring")
+    if missing:
+        names = " ".join(sorted(missing))
+        raise ScanError(f"building the bundle needs {names}", f"apt-get install {names}")

@@ -1,0 +1,131 @@
+"""CINC Auditor's gems inside the root: installed, checked, copied without what no audit reads.
+
+Chef's own builds of InSpec are under a commercial licence; what is built here from gems must be CINC's, or
+upstream's Apache-2.0 source put together by its user.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from toolkit.bundle import elf
+from toolkit.bundle.tree import Tree, files
+
+PRODUCTS = ("inspec-core", "inspec")
+"""Gems that are the auditor, the smaller one first; CINC publishes them under these names too."""
+
+_LEFT_OUT = re.compile(
+    r"^(test|tests|spec|specs|features|examples?|docs?|man|benchmarks?|samples?|ext|\.github|\.yardoc)(/|$)"
+    r"|(^|/)(Gemfile(\.lock)?|Rakefile|Makefile|.*\.gemspec|.*\.(o|c|h|cc|java|jar|log|out|rdoc))$"
+    r"|^(CHANGELOG|HISTORY|Changes|History|README|CONTRIBUTING|CODE_OF_CONDUCT|UPGRADING|SECURITY)[^/]*$"
+)
+
+_LIST = r"""
+require "json"
+Gem.paths = { "GEM_HOME" => ARGV[0], "GEM_PATH" => ARGV[0] }
+files = Dir[File.join(ARGV[0], "specifications", "*.gemspec")].sort
+specs = files.map { |file| Gem::Specification.load(file) }
+puts JSON.generate(specs.compact.map { |spec|
+  { name: spec.name, version: spec.version.to_s, licenses: spec.licenses, full_name: spec.full_name,
+    dependencies: spec.runtime_dependencies.map(&:name), extensions: spec.extensions.size }
+})
+"""
+
+
+class GemsError(Exception):
+    """These gems can't be used; the message says why and what would do."""
+
+
+def gem_home(given: Path, scratch: Path) -> Path:
+    """Return a GEM_HOME: `given` itself, or one into which its .gem files were installed.
+
+    Raises GemsError when it is neither or the installation fails.
+    """
+    if (given / "specifications").is_dir():
+        return given
+    archives = sorted(given.glob("*.gem"))
+    if not archives:
+        raise GemsError("the directory has neither *.gem files nor a GEM_HOME's specifications/")
+    command = ["gem", "install", "--local", "--force", "--no-document", "--install-dir", str(scratch)]
+    done = subprocess.run(
+        [*command, *map(str, archives)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=given,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        raise GemsError(f"gem install failed: {(done.stderr or done.stdout).strip()[-600:]}")
+    return scratch
+
+
+def describe(home: Path) -> list[dict[str, Any]]:
+    """Return name, version, licenses, dependencies… of every gem, sorted."""
+    done = subprocess.run(
+        ["ruby", "--disable=did_you_mean", "-e", _LIST, str(home)], check=True, capture_output=True, text=True
+    )
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return sorted(found, key=lambda gem: (gem["name"], gem["version"]))
+
+
+def product(found: list[dict[str, Any]], home: Path) -> dict[str, Any]:
+    """Return the auditor among the gems; GemsError when there is none, or it is one of Chef's builds."""
+    by_name = {gem["name"]: gem for gem in found}
+    auditor = next((by_name[name] for name in PRODUCTS if name in by_name), None)
+    if auditor is None:
+        raise GemsError("none of them is CINC Auditor (inspec-core or inspec)")
+    major = int(auditor["version"].partition(".")[0])
+    if major >= 6 and "chef-licensing" in auditor["dependencies"]:
+        raise GemsError(
+            f"{auditor['full_name']} is Chef's licensed build (it depends on chef-licensing); "
+            "take CINC's gems from rubygems.cinc.sh"
+        )
+    return auditor
+
+
+def check_abi(found: list[dict[str, Any]], home: Path, abi: str) -> None:
+    """Raise GemsError unless every native extension was built for this Ruby's ABI, e.g. `3.3.0`."""
+    built_for = {path.name for path in (home / "extensions").glob("*/*") if path.is_dir()}
+    others = sorted(built_for - {abi})
+    with_extensions = [gem["full_name"] for gem in found if gem["extensions"]]
+    complete = {path.parent.name for path in (home / "extensions").glob(f"*/{abi}/*/gem.build_complete")}
+    missing = [name for name in with_extensions if name not in complete]
+    if missing:
+        built = f"built for Ruby ABI {', '.join(others)}" if others else "not built"
+        raise GemsError(
+            f"native extensions of {', '.join(missing)} are {built}; the bundle's Ruby has ABI {abi}: "
+            f"install the gems with Ruby {abi.rpartition('.')[0]}, or give the .gem files themselves"
+        )
+
+
+def copy(home: Path, found: list[dict[str, Any]], abi: str, tree: Tree) -> Iterator[Path]:
+    """Copy the gems to gems/ of the tree, yielding every native extension copied."""
+    names = {gem["full_name"] for gem in found}
+    for gem in sorted(names):
+        tree.copy(home / "specifications" / f"{gem}.gemspec", f"gems/specifications/{gem}.gemspec")
+        source = home / "gems" / gem
+        for path in files(source):
+            inside = str(path.relative_to(source))
+            if not _LEFT_OUT.search(inside):
+                target = tree.copy(path, f"gems/gems/{gem}/{inside}")
+                if elf.is_elf(target):
+                    yield target
+    for platform in sorted((home / "extensions").glob(f"*/{abi}")):
+        place = f"gems/extensions/{platform.parent.name}/{abi}"
+        for path in files(platform):
+            if path.suffix in {".so", ".rb"} or path.name == "gem.build_complete":
+                target = tree.copy(path, f"{place}/{path.relative_to(platform)}")
+                if elf.is_elf(target):
+                    yield target
+
+
+def discard(scratch: Path) -> None:
+    """Remove what `gem_home` installed."""
+    shutil.rmtree(scratch, ignore_errors=True)
