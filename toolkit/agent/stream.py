@@ -95,10 +95,13 @@ class Stream:
         for start in range(0, len(data), CHUNK):
             self.send(Kind.DATA, data[start : start + CHUNK])
 
-    def end(self) -> None:
-        """Say what was sent in all, and wait for the acknowledgement."""
+    def end(self) -> Frame:
+        """Say what was sent in all; return the answer: the acknowledgement, or what went wrong over there."""
         self.send(Kind.END, {"bytes": self._sent, "sha256": self._sent_hash.hexdigest()})
-        self.expect(Kind.ACK)
+        frame = self.receive()
+        if frame.kind not in {Kind.ACK, Kind.FAIL}:
+            raise StreamError(f"expected an acknowledgement, got {frame.kind.name}")
+        return frame
 
     def receive(self) -> Frame:
         """Return the next frame; an END frame is checked against what arrived, and acknowledged."""

@@ -93,18 +93,21 @@ def read_regular(path: str, limit: int = MAX_BYTES) -> bytes | None:
 
 
 def collect_dpkg_records(destination: Path) -> bool:
-    """Make an admin directory for dpkg-query of `status.d`, where distroless images keep their records.
+    """Make `destination/status`: the target's own dpkg status file, or one made of `status.d`.
 
-    Returns whether there was anything to collect: a target with a status file of its own needs nothing.
+    Distroless images keep their records in the latter, one file a package. Returns whether it was so: then
+    `destination` serves dpkg-query as its admin directory.
     """
+    destination.mkdir()
     if os.path.lexists("/var/lib/dpkg/status"):
+        (destination / "status").symlink_to("/var/lib/dpkg/status")
         return False
     try:
         names = sorted(entry.name for entry in Path("/var/lib/dpkg/status.d").iterdir())
     except OSError:
         return False
     for directory in ("info", "updates", "triggers"):
-        (destination / directory).mkdir(parents=True)
+        (destination / directory).mkdir()
     with (destination / "status").open("wb") as status:
         for name in names:
             content = read_regular(f"/var/lib/dpkg/status.d/{name}", 1 << 20)

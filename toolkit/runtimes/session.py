@@ -70,7 +70,9 @@ def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -
     for file in files:
         stream.send(Kind.FILE, {"name": file.name, "size": len(file.content), "mode": file.mode})
         stream.send_data(file.content)
-    stream.end()
+    answer = stream.end()
+    if answer.kind is Kind.FAIL:
+        raise _failure(answer)
 
 
 def _failure(frame: Frame) -> BarescanError:

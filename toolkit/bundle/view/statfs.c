@@ -2,8 +2,18 @@
 #include "view.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+
+/* Who opened a mount table and makes sure that it is procfs (oscap does) holds the captured file. */
+static bool is_captured_table(int fd)
+{
+    char path[PATH_MAX];
+    return view_fd_path(fd, path)
+           && (strcmp(path, VIEW_DATA "/mounts") == 0 || strcmp(path, VIEW_DATA "/mountinfo") == 0);
+}
 
 /* struct statfs has f_flags, struct statvfs f_flag. */
 #define BY_PATH(name, type, field)                                                          \
@@ -20,7 +30,7 @@
         return status;                                                                      \
     }
 
-#define BY_FD(name, type, field)                                                            \
+#define BY_FD(name, type, field, also)                                                      \
     VIEW_REAL(name)                                                                         \
     int name(int fd, struct type *result)                                                   \
     {                                                                                       \
@@ -31,14 +41,19 @@
             result->field = (__typeof__(result->field))(((unsigned long)result->field       \
                                                          & ~(unsigned long)VIEW_FLAGS)      \
                                                         | flags);                           \
+        also;                                                                               \
         return status;                                                                      \
     }
+
+#define TABLE_IS_PROC                                                                       \
+    if (status == 0 && is_captured_table(fd))                                               \
+        result->f_type = PROC_SUPER_MAGIC
 
 BY_PATH(statfs, statfs, f_flags)
 BY_PATH(statfs64, statfs64, f_flags)
 BY_PATH(statvfs, statvfs, f_flag)
 BY_PATH(statvfs64, statvfs64, f_flag)
-BY_FD(fstatfs, statfs, f_flags)
-BY_FD(fstatfs64, statfs64, f_flags)
-BY_FD(fstatvfs, statvfs, f_flag)
-BY_FD(fstatvfs64, statvfs64, f_flag)
+BY_FD(fstatfs, statfs, f_flags, TABLE_IS_PROC)
+BY_FD(fstatfs64, statfs64, f_flags, TABLE_IS_PROC)
+BY_FD(fstatvfs, statvfs, f_flag, (void)0)
+BY_FD(fstatvfs64, statvfs64, f_flag, (void)0)
