@@ -23,15 +23,20 @@ from rich.console import Console
 from rich.markup import escape
 
 import toolkit
+from toolkit import bench as measuring
 from toolkit import engines
 from toolkit import scan as scanning
 from toolkit.bundle import build as bundles
+from toolkit.bundle.archive import export
+from toolkit.bundle.refresh import refresh_lock
+from toolkit.bundle.verify import verify
 from toolkit.demo import targets as demo_targets
 from toolkit.engines.base import Options
-from toolkit.errors import BarescanError, CallError, InterruptedScanError
+from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.progress import LiveWatcher
 from toolkit.reports.console import print_summary
 from toolkit.reports.text import visible
+from toolkit.runs import write_json
 from toolkit.runtimes.base import FORMS
 
 DEFAULT_PROFILE = "scap:debian12#anssi_bp28_high"
@@ -181,6 +186,38 @@ def bundle_build(_context: Context, gems: str = "", locked: bool = False) -> Non
     console.print(json.dumps({"path": str(bundle.path), "engines": bundle.manifest["engines"]}, indent=2))
 
 
+@task(name="verify", help={"gems": _SCAN_HELP["gems"]})
+def bundle_verify(_context: Context, gems: str = "") -> None:
+    """Start every program of the bundle in an empty root; status 2 when one does not start."""
+    bundle = _bundle(gems)
+    failures = verify(bundle)
+    for program, complaint in failures.items():
+        console.print(f"{program}: {visible(complaint, 300)}", markup=False, highlight=False)
+    if failures:
+        raise ScanError(
+            f"{len(failures)} programs of the bundle do not start", "build it anew, or report this"
+        )
+    console.print(f"every program of {bundle.path} starts", markup=False, highlight=False, soft_wrap=True)
+
+
+@task(
+    name="export", help={"file": "what to write, such as barescan-bundle.tar.zst", "gems": _SCAN_HELP["gems"]}
+)
+def bundle_export(_context: Context, file: str = "", gems: str = "") -> None:
+    """Write the bundle into one compressed archive, to carry it to another machine."""
+    if not file:
+        raise CallError("no file was named", "write --file barescan-bundle.tar.zst")
+    export(_bundle(gems), Path(file))
+    console.print(file, markup=False, highlight=False)
+
+
+@task(name="lock")
+def bundle_lock(_context: Context) -> None:
+    """Refresh the versions and hashes that Debian's packages in the bundle are pinned to."""
+    for name, (old, new) in refresh_lock(progress=say).items():
+        console.print(f"{name}: {old or 'new'} → {new or 'gone'}", markup=False, highlight=False)
+
+
 @task(name="up", help={"variant": "static, base or nothing", "name": "what to call it"})
 def targets_up(_context: Context, variant: str = "base", name: str = "demo") -> None:
     """Start a demo target: a distroless root with one program in namespaces of its own, no engine needed."""
@@ -191,7 +228,33 @@ def targets_up(_context: Context, variant: str = "base", name: str = "demo") -> 
 @task(name="down", help={"name": "which one; all of them when left out"})
 def targets_down(_context: Context, name: str = "") -> None:
     """Stop demo targets and remove everything they left."""
-    demo_targets.down(name or None)
+    for stopped in demo_targets.down(name or None, progress=say):
+        console.print(f"{stopped} is down", markup=False, highlight=False)
+
+
+@task(name="status")
+def targets_status(_context: Context) -> None:
+    """List the demo targets that are up."""
+    for target in demo_targets.status():
+        console.print(f"{target.name}  {target.variant}  {target.uri}", markup=False, highlight=False)
+
+
+@task(
+    help={
+        "rounds": "turns of each scan and its native twin",
+        "json": "also write the figures to this file",
+        "gems": _SCAN_HELP["gems"],
+    }
+)
+def bench(_context: Context, rounds: int = 3, json: str = "", gems: str = "") -> None:
+    """Measure entering, whole scans against the engine run natively, memory and size, against the goals."""
+    bundle = _bundle(gems)
+    figures = measuring.all_figures(bundle, rounds, say)
+    measuring.print_table(console, figures)
+    if json:
+        write_json(
+            Path(json), {"machine": measuring.machine(), "figures": [each.as_json() for each in figures]}
+        )
 
 
 @task(help={"gems": _SCAN_HELP["gems"], "report-dir": _SCAN_HELP["report-dir"]})
@@ -242,9 +305,9 @@ def lint(_context: Context) -> None:
 
 
 def _collection() -> Collection:
-    collection = Collection(scan, demo, run_tests, lint)
-    collection.add_collection(Collection("bundle", bundle_build))
-    collection.add_collection(Collection("targets", targets_up, targets_down))
+    collection = Collection(scan, demo, bench, run_tests, lint)
+    collection.add_collection(Collection("bundle", bundle_build, bundle_verify, bundle_export, bundle_lock))
+    collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
     return collection
 
 

@@ -20,7 +20,8 @@ BIN = "/sys/firmware/bin"
 
 def run(bundle, uri: str, script: str, *, timeout: float = 30, outputs=()) -> tuple[list[str], Outcome]:
     """Run a shell script as the engine; return its lines and the outcome."""
-    runtime, lines, outcome = resolve(uri), [], Outcome()
+    runtime, outcome = resolve(uri), Outcome()
+    lines: list[str] = []
     job = {
         **runtime.job(),
         "bundle": str(bundle.path.resolve()),
@@ -87,7 +88,7 @@ def test_the_mount_table_is_the_targets_own(bundle, sleeper):
 
 def test_the_engine_can_signal_nothing_outside(bundle, sleeper):
     _, outcome = run(bundle, f"pid://{sleeper}", f"kill -9 {sleeper} || exit 5")
-    assert outcome.exit_status == 4
+    assert outcome.exit_status == 5
     assert Path(f"/proc/{sleeper}").exists()
 
 

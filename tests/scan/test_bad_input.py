@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -151,15 +152,15 @@ class TestWithBundle:
         finally:
             subprocess.run(["umount", str(small)], check=True)
 
-    def test_not_root(self, barescan, sleeper, bundle):
+    def test_not_root(self, sleeper):
         code = (
-            "import os, sys; os.setgid(65534); os.setuid(65534); sys.path.insert(0, sys.argv[1]);"
-            "from toolkit.runtimes.base import resolve; from pathlib import Path;"
-            "from toolkit.errors import ScanError\n"
-            "try: resolve(sys.argv[2]).attach(Path('/'), 1)\n"
+            "import os, sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path;"
+            "from toolkit.runtimes.base import resolve; from toolkit.errors import ScanError\n"
+            "runtime = resolve(sys.argv[2]); os.setgid(65534); os.setuid(65534)\n"
+            "try: runtime.attach(Path('/'), 1)\n"
             "except ScanError as error: print(error.status, error.remedy)"
         )
-        command = ["python3", "-c", code, str(Path(__file__).parents[2]), f"pid://{sleeper}"]
+        command = [sys.executable, "-c", code, str(Path(__file__).parents[2]), f"pid://{sleeper}"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.stdout.startswith("2 run the same command with sudo"), result.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from toolkit.reports import hdf, threshold
 from toolkit.scan import exit_status
 
 
-def report(*statuses: str, impact: float = 0.5) -> dict:
+def report(*statuses: str, impact: float = 0.5) -> dict[str, Any]:
     """Return an HDF report with one control for each result status."""
     controls = [
         {

@@ -1,0 +1,163 @@
+"""Measurements: entering, whole scans against the engine run natively, memory, size of the bundle.
+
+Times of one machine drift, so a scan is measured in turns with its native twin, and a ratio reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from toolkit.bundle.archive import bundle_size, compressed_size
+from toolkit.bundle.build import Bundle
+from toolkit.demo import targets, trees
+from toolkit.demo.targets import RunningTarget
+from toolkit.runtimes.base import resolve
+from toolkit.runtimes.session import Outcome, converse
+from toolkit.scan import Request, scan
+
+_SCANS = (("debian12", "anssi_bp28_high"), ("ubuntu2204", "stig"))
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement with its goal; `met` is None where there is no goal."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Say whether the goal is met (at most)."""
+        return None if self.goal is None else self.value <= self.goal
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `--json` writes."""
+        return asdict(self) | {"met": self.met}
+
+
+def entering(bundle: Bundle, uri: str, rounds: int) -> list[Figure]:
+    """Measure how long the agent takes from finding the target to having given up its privileges."""
+    entered, whole = [], []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        outcome = _run(bundle, uri, ["/sys/firmware/bin/true"])
+        whole.append(time.perf_counter() - began)
+        entered.append(float(outcome.facts["target"]["entered_ms"]))
+    return [
+        Figure("entering, median", round(statistics.median(entered), 2), "ms", 10),
+        Figure("entering, slowest", round(max(entered), 2), "ms"),
+        Figure(
+            "agent started, one program run in the target, median", round(statistics.median(whole), 3), "s"
+        ),
+    ]
+
+
+def _run(bundle: Bundle, uri: str, argv: list[str]) -> Outcome:
+    runtime, outcome = resolve(uri), Outcome()
+    job = {**runtime.job(), "bundle": str(bundle.path.resolve()), "argv": argv, "env": {}, "outputs": []}
+    with tempfile.TemporaryDirectory() as folder, runtime.attach(bundle.path, 60) as connection:
+        converse(connection, job | {"timeout": 60.0}, (), Path(folder), lambda _: None, outcome)
+    return outcome
+
+
+def against_native(
+    bundle: Bundle, target: RunningTarget, profile: str, native: list[str], rounds: int, say: Say
+) -> list[Figure]:
+    """Scan a full tree and run its own engine in it, in turns; `native` is a command inside the tree."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    for turn in range(rounds):
+        say(f"{profile}: turn {turn + 1} of {rounds}")
+        with _timed(theirs):
+            target.run(native)
+        with _timed(ours), tempfile.TemporaryDirectory() as reports:
+            scan(Request(target.uri, profile, report_dir=Path(reports)), bundle)
+    median, native_median = statistics.median(ours), statistics.median(theirs)
+    extra = median - native_median
+    figures = [
+        Figure(f"{profile}: whole scan, median", round(median, 2), "s"),
+        Figure(f"{profile}: engine natively, median", round(native_median, 2), "s"),
+        Figure(f"{profile}: on top of native", round(extra, 2), "s", 0.5 if native_median < 10 else None),
+    ]
+    goal = 1.1 if native_median >= 10 else None
+    return [
+        *figures,
+        Figure(f"{profile}: whole scan / native", round(median / native_median, 2), "times", goal),
+    ]
+
+
+@contextlib.contextmanager
+def _timed(times: list[float]) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    times.append(time.perf_counter() - began)
+
+
+def memory() -> list[Figure]:
+    """Return the largest resident set of this process and of any process it waited for, getrusage(2)."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return [
+        Figure("peak memory, client", round(own), "MiB"),
+        Figure("peak memory, largest child", round(children), "MiB"),
+    ]
+
+
+def size(bundle: Bundle) -> list[Figure]:
+    """Measure the bundle without its SCAP content, unpacked and as zstd -19."""
+    unpacked = bundle_size(bundle.path, content=False)
+    content = bundle_size(bundle.path) - unpacked
+    compressed = compressed_size(bundle.path, content=False)
+    return [
+        Figure("bundle without SCAP content, unpacked", round(unpacked / 1e6, 1), "MB", 85),
+        Figure("bundle without SCAP content, zstd -19", round(compressed / 1e6, 1), "MB", 25),
+        Figure("SCAP content, compressed as it lies there", round(content / 1e6, 1), "MB"),
+    ]
+
+
+def all_figures(bundle: Bundle, rounds: int, say: Say) -> list[Figure]:
+    """Measure everything, on a demo target and on a full tree that has the engine itself."""
+    distroless = targets.up("bench", "base", say)
+    tree = trees.tree("stable", ["openscap-scanner", "ssg-debderived", "ssg-debian"], progress=say)
+    full = targets.run_inside(tree, "bench-tree")
+    try:
+        say("entering a distroless target")
+        figures = entering(bundle, distroless.uri, 10 * rounds)
+        for name, profile in _SCANS:
+            native = ["oscap", "xccdf", "eval", "--profile", profile, "--results", "/dev/shm/results.xml"]  # noqa: S108
+            content = f"/usr/share/xml/scap/ssg/content/ssg-{name}-ds.xml"
+            figures += against_native(bundle, full, f"scap:{name}#{profile}", [*native, content], rounds, say)
+    finally:
+        targets.down("bench")
+        targets.down("bench-tree")
+    return [*figures, *memory(), *size(bundle)]
+
+
+def print_table(console: Console, figures: list[Figure]) -> None:
+    """Print the figures for people."""
+    table = Table("what", "value", "goal", "met")
+    for figure in figures:
+        goal = "" if figure.goal is None else f"≤ {figure.goal:g} {figure.unit}"
+        met = {None: "", True: "yes", False: "[red]no[/red]"}[figure.met]
+        table.add_row(figure.name, f"{figure.value:g} {figure.unit}", goal, met)
+    console.print(table)
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures were measured on."""
+    return {"kernel": os.uname().release, "architecture": os.uname().machine, "cores": os.cpu_count()}
