@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import bz2
 import compileall
+import gzip
 import json
 import os
 import platform
@@ -34,7 +35,7 @@ from toolkit.bundle.tree import Tree, files, normalise, sha256
 RECORD = Path("/var/lib/barescan-packages.json")
 """Where `install` notes what was pinned and what came instead, for `base` to put into the manifest."""
 
-SHARE = "share/barescan/packages.json"
+INVENTORY = "inventory.json"
 
 
 def say(line: str) -> None:
@@ -144,7 +145,9 @@ def base(output: Path, given_gems: Path | None) -> None:
         "drift": json.loads(RECORD.read_text())["drift"] if RECORD.exists() else {},
     }
     assembly.tree.write("bundle.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    assembly.tree.write(SHARE, json.dumps(_inventory(assembly, gem_list), indent=1, sort_keys=True) + "\n")
+    assembly.tree.write(
+        INVENTORY, json.dumps(_inventory(assembly, gem_list), indent=1, sort_keys=True) + "\n"
+    )
     normalise(output)
 
 
@@ -188,17 +191,26 @@ def _python(assembly: Assembly) -> None:
             assembly.tree.root / place,
             ddir=f"{BUNDLE}/{place}",
             quiet=1,
+            legacy=True,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
+    for path in files(assembly.tree.root / place):  # the compiled module alone is loaded as well
+        if path.suffix == ".py":
+            source = str(path.relative_to(assembly.tree.root))
+            assembly.tree.origin[f"{source}c"] = assembly.tree.origin.pop(source)
+            path.unlink()
 
 
 def _python_wants(path: Path) -> bool:
-    package = path.parts[0]
-    if len(path.parts) == 1:
-        return path.stem not in contents.PYTHON_NOT and not path.stem.startswith("_sysconfigdata")
-    if package == "encodings":
-        return path.stem in contents.PYTHON_ENCODINGS
-    return package in contents.PYTHON_PACKAGES
+    parts = path.with_suffix("").parts
+    names = {".".join(parts[: length + 1]) for length in range(len(parts))}
+    if names & contents.PYTHON_NOT or parts[0].startswith("_sysconfigdata"):
+        return False
+    if len(parts) == 1:
+        return True
+    return parts[0] in contents.PYTHON_PACKAGES and (
+        parts[0] != "encodings" or parts[-1] in contents.PYTHON_ENCODINGS
+    )
 
 
 def _auditor(assembly: Assembly, given: Path, engines: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
@@ -246,10 +258,9 @@ def _ruby(assembly: Assembly, abi: str) -> None:
 
 def _ruby_wants(path: str) -> bool:
     top = path.partition("/")[0].removesuffix(".rb").removesuffix(".so")
-    names = {name.removesuffix(".rb") for name in contents.RUBY_NOT}
     if path.startswith("enc/"):
         return path.removeprefix("enc/") in contents.RUBY_ENCODINGS
-    return top not in names and path != "rubygems/defaults/operating_system.rb"
+    return top not in contents.RUBY_NOT and not path.startswith(contents.RUBYGEMS_NOT)
 
 
 def _relocated_rbconfig(text: str, triplet: str) -> str:
@@ -306,7 +317,7 @@ def _scap(assembly: Assembly) -> dict[str, str]:
     for path in files(share / "schemas"):
         if path.suffix == ".xsd":
             target = tree.copy(path, f"share/openscap/schemas/{path.relative_to(share / 'schemas')}")
-            target.write_bytes(without_documentation(target.read_bytes()))
+            target.write_bytes(gzip.compress(without_documentation(target.read_bytes()), mtime=0))
         elif "schematron" not in path.name:
             tree.copy(path, f"share/openscap/schemas/{path.relative_to(share / 'schemas')}")
     tree.copy_tree(share / "xsl", "share/openscap/xsl")
@@ -383,7 +394,7 @@ def _inventory(assembly: Assembly, gem_list: list[dict[str, Any]]) -> dict[str, 
         place = str(path.relative_to(tree.root))
         if path.is_symlink():
             continue
-        name = owner.get(tree.origin.get(place, "")) or owner.get(_source_of_cache(place, tree.origin))
+        name = owner.get(tree.origin.get(place, ""))
         if place.startswith("gems/"):
             gem_files.setdefault(_gem_of(place, gem_list), {})[place] = sha256(path)
         elif name is None:
@@ -399,12 +410,6 @@ def _inventory(assembly: Assembly, gem_list: list[dict[str, Any]]) -> dict[str, 
         "gems": listed,
         "own": own,
     }
-
-
-def _source_of_cache(place: str, origin: dict[str, str]) -> str:
-    """Return where the source of a compiled Python module came from."""
-    source = re.sub(r"__pycache__/([^/]+)\.cpython-\d+\.pyc$", r"\1.py", place)
-    return origin.get(source, "")
 
 
 def _gem_of(place: str, gem_list: list[dict[str, Any]]) -> str:
@@ -440,11 +445,11 @@ def finish(output: Path, own: Path) -> None:
         target = output / "lib" / "barescan" / path.relative_to(own / "ruby")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    inventory = json.loads((output / SHARE).read_text())
+    inventory = json.loads((output / INVENTORY).read_text())
     added = [output / "lib" / "libbarescan-view.so"] if view else []
     added += [output / "lib" / "barescan" / path.relative_to(own / "ruby") for path in ruby]
     inventory["own"] |= {str(path.relative_to(output)): sha256(path) for path in added}
-    (output / SHARE).write_text(json.dumps(inventory, indent=1, sort_keys=True) + "\n")
+    (output / INVENTORY).write_text(json.dumps(inventory, indent=1, sort_keys=True) + "\n")
     normalise(output)
 
 

@@ -27,6 +27,7 @@ import filelock
 import platformdirs
 
 from toolkit.bundle import contents, sbom
+from toolkit.bundle.namespaces import PRIVATE, require
 from toolkit.bundle.tree import digest, normalise
 from toolkit.errors import CallError, ScanError
 
@@ -50,21 +51,6 @@ SOURCES = (
     f"deb http://deb.debian.org/debian {contents.SUITE} main",
     f"deb http://deb.debian.org/debian {contents.SUITE}-updates main",
     f"deb http://deb.debian.org/debian-security {contents.SUITE}-security main",
-)
-
-_NAMESPACES = (
-    *("setpriv", "--pdeathsig", "KILL"),
-    *(
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "--",
-    ),
 )
 
 _ENTER = """
@@ -170,7 +156,9 @@ class Builder:
         return found
 
     def _make(self) -> None:
-        require_tools()
+        require(
+            "building the bundle", {"mmdebstrap": "mmdebstrap"}, {KEYRING: KEYRING.stem.removesuffix(".gpg")}
+        )
         self.cache.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.cache / "lock")
         try:
@@ -259,7 +247,7 @@ class Builder:
         assert self.log is not None  # noqa: S101 - set for as long as stages are made
         error = ""
         with subprocess.Popen(
-            [*_NAMESPACES, *command],
+            [*PRIVATE, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -330,24 +318,3 @@ def _log_file(cache: Path) -> Iterator[IO[str]]:
     name = time.strftime("build-%Y%m%dT%H%M%SZ", time.gmtime())
     with (cache / f"{name}-{os.getpid()}.log").open("w") as log:
         yield log
-
-
-def require_tools() -> None:
-    """Raise ScanError, naming the remedy, unless a root can be built on this machine."""
-    if platform.system() != "Linux" or os.geteuid() != 0:
-        raise ScanError(
-            "building the bundle needs root on Linux",
-            "run it with sudo, or name a finished bundle in BARESCAN_BUNDLE",
-        )
-    programs = {
-        "mmdebstrap": "mmdebstrap",
-        "unshare": "util-linux",
-        "setpriv": "util-linux",
-        "chroot": "coreutils",
-    }
-    missing = {package for name, package in programs.items() if not shutil.which(name)}
-    if not KEYRING.exists():
-        missing.add("debian-archive-keyring")
-    if missing:
-        names = " ".join(sorted(missing))
-        raise ScanError(f"building the bundle needs {names}", f"apt-get install {names}")

@@ -45,12 +45,10 @@ TOOLS = ("binutils", "gcc", "libc6-dev", "make", "patchelf", "ruby3.3-dev")
 
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "coreutils": _words(
-        "[ b2sum base32 base64 basename cat cksum comm cut date dd df dirname du echo env expand expr "
-        "factor false fmt fold groups head id join link ln logname ls md5sum mkdir mkfifo mktemp mv cp "
-        "nice nl nohup nproc numfmt od paste pathchk pinky pr printenv printf ptx pwd readlink realpath "
-        "rm rmdir runcon seq sha1sum sha224sum sha256sum sha384sum sha512sum shuf sleep sort split stat "
-        "stty sum sync tac tail tee test timeout touch tr true truncate tsort tty uname unexpand uniq "
-        "users wc who whoami yes"
+        "[ base64 basename cat cksum comm cut date dd df dirname du echo env expand expr false fold groups "
+        "head id join ln ls md5sum mkdir mkfifo mktemp mv cp nl nproc od paste printenv printf pwd readlink "
+        "realpath rm rmdir seq sha1sum sha256sum sha512sum sleep sort split stat tac tail tee test timeout "
+        "touch tr true truncate tty uname uniq wc who whoami yes"
     ),
     "acl": ("getfacl",),
     "bash": ("bash",),
@@ -67,7 +65,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "libcap2-bin": ("getcap",),
     "mount": ("mount",),
     "openscap-scanner": ("oscap",),
-    "procps": ("free", "pgrep", "ps", "pmap", "pwdx", "sysctl", "top", "uptime", "vmstat", "w"),
+    "procps": ("free", "pgrep", "ps", "pmap", "pwdx", "sysctl", "uptime", "vmstat", "w"),
     "python3.13-minimal": ("python3.13",),
     "rpm": ("rpm",),
     "sed": ("sed",),
@@ -181,31 +179,20 @@ DEFAULTS = {
 }
 """Library → environment variables it finds set when it is loaded, so that `env -i` changes nothing."""
 
-PYTHON_PACKAGES = (
-    "collections",
-    "concurrent",
-    "ctypes",
-    "email",
-    "encodings",
-    "html",
-    "importlib",
-    "json",
-    "logging",
-    "pathlib",
-    "re",
-    "sysconfig",
-    "urllib",
-    "xml",
-    "zipfile",
+PYTHON_PACKAGES = frozenset(
+    _words("collections ctypes encodings importlib json logging pathlib re urllib xml zipfile")
 )
-"""Packages of Python's standard library that are kept; of its plain modules all but these:"""
+"""Packages of Python's standard library that are kept, and all its plain modules, but not these of either:"""
 
 PYTHON_NOT = frozenset(
     _words(
-        "_aix_support _android_support _apple_support _ios_support _pydatetime _pydecimal _pylong _pyrepl "
-        "antigravity cProfile cgi cgitb doctest ensurepip filecmp fractions ftplib imaplib mailbox "
-        "nturl2path optparse pdb pickletools poplib profile pstats py_compile pyclbr pydoc rlcompleter "
-        "smtplib sndhdr statistics tabnanny this trace turtle webbrowser wave"
+        "_aix_support _android_support _apple_support _distutils_system_mod _ios_support _osx_support "
+        "_pydatetime _pydecimal _pyio _pylong _pyrepl antigravity bdb cProfile cgi cgitb code codeop "
+        "compileall decimal difflib doctest ensurepip filecmp fractions ftplib imaplib "
+        "importlib.metadata logging.config logging.handlers mailbox modulefinder netrc nturl2path numbers "
+        "optparse pdb pickletools plistlib poplib profile pstats pty py_compile pyclbr pydoc rlcompleter "
+        "sched sitecustomize smtplib socketserver ssl statistics symtable tabnanny this trace tracemalloc "
+        "tty turtle urllib.request urllib.robotparser wave webbrowser xml.dom xml.sax zipapp"
     )
 )
 
@@ -219,21 +206,16 @@ PYTHON_ENCODINGS = frozenset(
 
 PYTHON_EXTENSIONS = ("_bz2", "_contextvars", "_ctypes", "_lzma", "_queue", "mmap", "resource", "termios")
 
-RUBY_NOT = (
-    "bundler",
-    "did_you_mean",
-    "error_highlight",
-    "irb",
-    "prism",
-    "rdoc",
-    "reline",
-    "rinda",
-    "ripper",
-    "syntax_suggest",
-    "mkmf.rb",
-    "un.rb",
+RUBY_NOT = frozenset(
+    _words(
+        "bundler did_you_mean drb error_highlight irb kconv mkmf nkf prism rdoc reline rinda ripper ruby_vm "
+        "syntax_suggest un xmlrpc"
+    )
 )
-"""Parts of Ruby's standard library that are left out (a name covers NAME, NAME.rb and NAME.so)."""
+"""Parts of Ruby's standard library left out (a name covers NAME/, NAME.rb and NAME.so). Of RubyGems:"""
+
+RUBYGEMS_NOT = ("rubygems/commands/", "rubygems/defaults/operating_system.rb", "rubygems/ssl_certs/")
+"""…its command line and Debian's changes to its directories."""
 
 RUBY_ENCODINGS = (
     "encdb.so",

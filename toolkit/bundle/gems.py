@@ -105,15 +105,31 @@ def check_abi(found: list[dict[str, Any]], home: Path, abi: str) -> None:
         )
 
 
+def _unused(gem: str, inside: str, abi: str) -> bool:
+    """Tell whether a gem's file is never read during an audit."""
+    version = "".join(abi.split(".")[:2])
+    grammar = re.fullmatch(r"lib/parser/(ruby\d\d|macruby|rubymotion)\.rb", inside)
+    if (
+        gem.startswith("parser-") and grammar
+    ):  # one grammar for each Ruby; only the running one's is asked for
+        return grammar[1] != f"ruby{version}"
+    return bool(_LEFT_OUT.search(inside))
+
+
 def copy(home: Path, found: list[dict[str, Any]], abi: str, tree: Tree) -> Iterator[Path]:
     """Copy the gems to gems/ of the tree, yielding every native extension copied."""
-    names = {gem["full_name"] for gem in found}
-    for gem in sorted(names):
+
+    def native(gem: str, inside: str) -> bool:
+        """Tell whether extensions/, which RubyGems looks at first, has that file too."""
+        return any((home / "extensions").glob(f"*/{abi}/{gem}/{inside}"))
+
+    for gem in sorted({gem["full_name"] for gem in found}):
         tree.copy(home / "specifications" / f"{gem}.gemspec", f"gems/specifications/{gem}.gemspec")
         source = home / "gems" / gem
         for path in files(source):
             inside = str(path.relative_to(source))
-            if not _LEFT_OUT.search(inside):
+            is_copy = path.suffix == ".so" and inside.startswith("lib/") and native(gem, inside[4:])
+            if not is_copy and not _unused(gem, inside, abi):
                 target = tree.copy(path, f"gems/gems/{gem}/{inside}")
                 if elf.is_elf(target):
                     yield target

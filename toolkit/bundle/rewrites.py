@@ -92,6 +92,8 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
         Rewrite("bash", "/etc/profile", _empty("/etc/profile"), 1, 1),
         Rewrite("bash", "/etc/bash.bash", _empty("/etc/bash.bash"), 1, 2),
         Rewrite("bash", "/etc/inputrc", _empty("/etc/inputrc"), 1, 1),
+        # The agent puts the target's records there: its own file, or one made of status.d.
+        Rewrite("libopenscap.so*", "/var/lib/dpkg/status", "./" + "/" * 7 + "dpkg/status", 1),
         Rewrite("*", "/tmp/oscap.XXXXXX", "./" + "/" * 3 + "oscap.XXXXXX", 0),  # noqa: S108 - not ours
     )
 

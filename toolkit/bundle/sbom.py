@@ -19,12 +19,12 @@ from packageurl import PackageURL
 
 from toolkit.bundle.tree import EPOCH, digest
 
-INVENTORY = "share/barescan/packages.json"
+INVENTORY = "inventory.json"
 NAME = "sbom.cdx.json"
 
 
 def write(bundle: Path) -> None:
-    """Write sbom.cdx.json into the bundle, from its inventory; the same inventory gives the same bytes."""
+    """Write sbom.cdx.json in place of the inventory; the same inventory gives the same bytes."""
     inventory = json.loads((bundle / INVENTORY).read_text())
     manifest = json.loads((bundle / "bundle.json").read_text())
     main = Component(name="barescan-bundle", type=ComponentType.APPLICATION, version=str(manifest["format"]))
@@ -36,8 +36,9 @@ def write(bundle: Path) -> None:
     bom.metadata.component = main
     bom.metadata.timestamp = datetime.fromtimestamp(EPOCH, UTC)
     bom.register_dependency(main, bom.components)
-    text = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=1)
+    text = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string()
     (bundle / NAME).write_text(text + "\n")
+    (bundle / INVENTORY).unlink()
 
 
 def components(inventory: dict[str, Any]) -> Iterable[Component]:
