@@ -96,7 +96,7 @@ def test_faults_planted_in_a_running_target_are_found(
     (root / "app.py").write_text("")
     (root / "app.py").chmod(0o666)
     (root / "etc/services").chmod(0o666)
-    (root / "usr/share/zoneinfo/UTC").unlink()
+    (root / "usr/share/zoneinfo/Europe/London").unlink()
     with (root / "etc/passwd").open("a") as passwd:
         passwd.write("toor::0:0::/:/usr/bin/sh\n")
     statuses = _scan(target.uri, bundle, tmp_path)
