@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import socket
 import stat
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,8 @@ from toolkit.agent.job import MOUNT_POINT, Job
 HARDENED = (
     kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 )
+_SIOCSIFFLAGS = 0x8914  # linux/sockios.h
+_IFF_UP = 1  # linux/if.h
 SAFE_DEVICES = ("null", "zero", "full", "random", "urandom")
 """Bound back one by one from our own /dev: nodev would break them, and the target's may be anything."""
 _SYNTHETIC = (
@@ -77,7 +82,17 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
         kernel.unshare(
             kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
         )
+        _raise_loopback()
     return Entered(files, own_proc=target is None, left_out=left_out)
+
+
+def _raise_loopback() -> None:
+    """Set `lo` of the new network namespace up as a runtime does, netdevice(7).
+
+    Without any interface that is up, oscap holds that it can't describe the system and gives up.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
 def _copy_of(target: locate.Target) -> int:

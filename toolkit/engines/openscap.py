@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.engines.base import JOB, MOUNT, SCRATCH, Engine, Options, Plan, Progress, RawResult, SentFile
-from toolkit.errors import CallError, ScanError
+from toolkit.errors import BarescanError, CallError, ScanError
 from toolkit.reports.xccdf import xccdf_to_hdf
 
 _RESULTS = "results.xml"
 _OK = {0, 2}  # oscap(8): 0 all rules passed, 2 at least one failed or is unknown; 1 is an error
 _LINE = re.compile(r"^(?:\r|\x1b\[[0-9;]*[A-Za-z])*([\w.:-]{1,300}):([a-z]{4,20})\s*$")
+_NOISE = ("WARNING", "W: ", "I: ", "E: oscap: Recv")
+_CALLERS_FAULT = re.compile(
+    r"No profile|profile .* not found|[Nn]o such|parse|XML|Tag|oscap_source.c|Could not|Unrecognized|Invalid"
+)
 _PREFIX = "xccdf_org.ssgproject.content_rule_"
 _MAX_CONTENT_BYTES = 200 << 20
 
@@ -90,11 +94,7 @@ class OpenscapEngine(Engine):
         """Return the report; raises CallError or ScanError with oscap's own last words otherwise."""
         path = result.outputs.get(_RESULTS)
         if result.exit_status not in _OK or path is None:
-            words = [line for line in result.stderr.splitlines() if line.strip()]
-            said = words[-1][:300] if words else f"exit status {result.exit_status}"
-            if "rofile" in said or "No such" in said or "arse" in said:
-                raise CallError(f"oscap can't use {plan.title}: {said}", "check content and profile id")
-            raise ScanError(f"oscap did not finish: {said}", "see the run's engine.log")
+            raise _explained(plan, result)
         version = str(self.manifest["engines"][self.name]["version"])
         with path.open("rb") as stream:
             return xccdf_to_hdf(stream, engine_version=version, target=target)
@@ -103,6 +103,15 @@ class OpenscapEngine(Engine):
         """Read `rule-id:result` lines, which `--progress` prints."""
         found = _LINE.match(line)
         return Progress(found.group(1).removeprefix(_PREFIX), found.group(2)) if found else None
+
+
+def _explained(plan: Plan, result: RawResult) -> BarescanError:
+    """Return the error that oscap's words amount to: warnings come before, usage hints after the cause."""
+    words = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith(_NOISE)]
+    said = words[0][:300] if words else f"exit status {result.exit_status}"
+    if _CALLERS_FAULT.search(said):
+        return CallError(f"oscap can't use {plan.title}: {said}", "check the content and the profile id")
+    return ScanError(f"oscap did not finish: {said}", "see engine.log in the run's folder")
 
 
 def _full_rule(rule: str) -> str:
