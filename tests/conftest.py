@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from toolkit.bundle.build import Bundle, ensure_bundle
 
 

@@ -164,10 +164,19 @@ class _Scan:
                 "no control of the profile applies to this target", "use a profile for its system"
             )
         verdict = threshold.judge(limits, report) if limits else None
+        self._describe(report)
         hdf.write(report, self.folder / "report.hdf.json")
         status = exit_status(summary, verdict)
         seconds = self.outcome.engine_seconds
         return Result(self.folder, report, summary, verdict, status, self.outcome.facts, seconds)
+
+    def _describe(self, report: dict[str, Any]) -> None:
+        """Say in the report which system was found in the target, and by hash which profile was run."""
+        system = self.outcome.facts.get("os_release", {})
+        if system.get("ID"):
+            report["platform"] |= {"name": system["ID"], "release": system.get("VERSION_ID", "")}
+        for profile in report["profiles"]:
+            profile["sha256"] = profile.get("sha256") or self.plan.sha256
 
     def _record_failure(self, error: BarescanError) -> None:
         self._record(
