@@ -209,6 +209,7 @@ def test_full_tree_runs_natively_and_stays_as_it_is(started: list[str]) -> None:
     shown = target.run(["ps", "-o", "pid=,args=", "-p", "1"]).stdout.decode()
     assert shown.split() == ["1", "/bin/sleep", "infinity"]
     assert b"sysfs on /sys type sysfs (ro" in target.run(["mount"]).stdout
+    assert b" /sys sysfs ro," in target.run(["cat", "/etc/mtab"]).stdout
     (target.root / "etc/planted").write_text("x")
     assert target.run(["cat", "/etc/planted"]).stdout == b"x"
     assert not (tree / "etc/planted").exists()

@@ -82,6 +82,10 @@ def _debootstrap(suite: str, extra: list[str], root: Path) -> None:
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir()
         (root / name).chmod(0o755)
+    # Made at boot by systemd (tmpfiles.d/etc.conf) and by Docker; oscap looks for mounts there.
+    mtab = root / "etc/mtab"
+    mtab.unlink(missing_ok=True)
+    mtab.symlink_to("../proc/self/mounts")
 
 
 def _pass_for_ubuntu(root: Path) -> None:
