@@ -12,6 +12,7 @@ from toolkit.engines import choose
 from toolkit.engines.base import Options, Plan, Progress, RawResult
 from toolkit.engines.cinc import CincEngine, coerce
 from toolkit.errors import BarescanError, CallError, ScanError
+from toolkit.reports import hdf
 
 MANIFEST = {"engines": {"cinc": {"version": "5.22.97"}}}
 ENGINE = CincEngine(MANIFEST)
@@ -42,12 +43,17 @@ def report(**changes: Any) -> dict[str, Any]:
     return whole | changes
 
 
-def result(tmp_path: Path, status: int, content: object = None, stderr: str = "") -> RawResult:
-    path = tmp_path / "report.json"
-    if content is None:
-        return RawResult(status, {}, stderr)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return RawResult(status, {"report.json": path}, stderr)
+def result(
+    tmp_path: Path, status: int, content: object = None, stderr: str = "", refused: str | None = "{}"
+) -> RawResult:
+    texts = {
+        "report.json": content if isinstance(content, str | None) else json.dumps(content),
+        "refused.json": refused,
+    }
+    paths = {name: tmp_path / name for name, text in texts.items() if text is not None}
+    for name, path in paths.items():
+        path.write_text(texts[name] or "")
+    return RawResult(status, paths, stderr)
 
 
 def judge(raw: RawResult) -> dict[str, Any]:
@@ -69,7 +75,7 @@ def test_the_profile_is_sent_below_the_job_and_run_there(profile: str) -> None:
     assert plan.argv[3:5] == ("exec", "/sys/firmware/job/profile")
     assert plan.argv[-3:] == ("--controls", "one", "/two.*/")
     assert {file.name for file in plan.files} == {"profile/inspec.yml", "profile/controls/one.rb"}
-    assert plan.outputs == ("report.json",)
+    assert plan.outputs == ("report.json", "refused.json")
 
 
 def test_input_values_travel_in_private_files_only(profile: str, tmp_path: Path) -> None:
@@ -180,6 +186,24 @@ def test_sensitive_inputs_are_not_in_the_report(tmp_path: Path) -> None:
     found = judge(result(tmp_path, 0, report(profiles=profiles)))
     assert SECRET not in json.dumps(found)
     assert found["profiles"][0]["attributes"][1]["options"] == {"value": 5}
+
+
+@pytest.mark.parametrize("status", ["passed", "failed", "skipped", "error"])
+def test_a_control_that_asks_a_program_of_the_target_is_not_reviewed(status: str, tmp_path: Path) -> None:
+    profile = report()["profiles"][0]
+    profile["controls"][0]["results"][0]["status"] = status
+    raw = result(
+        tmp_path, 0, report(profiles=[profile]), refused='{"one": "/usr/bin/own\\u001b[2J", "two": "x"}'
+    )
+    found = hdf.summarise(judge(raw)).findings
+    assert [each.status.value for each in found] == ["not_reviewed"]
+    assert "/usr/bin/own\\x1b[2J" in found[0].messages[0]
+
+
+@pytest.mark.parametrize("record", [None, "", "[]", "[" * 100_000])
+def test_no_pass_without_a_record_of_what_was_refused(record: str | None, tmp_path: Path) -> None:
+    with pytest.raises(ScanError, match="record of what it could not run"):
+        judge(result(tmp_path, 0, report(), refused=record))
 
 
 BACKTRACE = "profile_context.rb:1:in `x': /p/a.rb:3: syntax error, unexpected end (SyntaxError)\n\tfrom y:1\n"

@@ -23,6 +23,8 @@ _PROFILE = "profile"
 _PROGRESS = "barescan-progress "
 _STATUSES = frozenset({"passed", "failed", "skipped"})
 _NAMELESS = "barescan"  # what the launcher gives as id to a target that has none
+_REFUSED = "refused.json"  # control id → the target's program it asked (shim.rb, Refusal)
+_MAX_REFUSED_BYTES = 4 << 20
 _MAX_TEXT_BYTES = 16 << 20
 _SECRET = 0o600
 
@@ -62,7 +64,7 @@ class CincEngine(Engine):
                 *_list_option("--controls", map(_control, options.controls)),
             ),
             files=(*_sent(found), *inputs, *waivers),
-            outputs=(_REPORT,),
+            outputs=(_REPORT, _REFUSED),
             title=profile,
             sha256=found.sha256,
             total=len(options.controls) or None,
@@ -76,6 +78,7 @@ class CincEngine(Engine):
         report = _read(path)
         _raise_problems(plan, report)
         _hide_sensitive(report)
+        _withdraw_refused(report, result.outputs.get(_REFUSED))
         platform = report.setdefault("platform", {})
         if platform.get("target_id") in {None, "", _NAMELESS}:
             platform["target_id"] = target
@@ -229,3 +232,21 @@ def _hide_sensitive(report: Mapping[str, Any]) -> None:
             options = attribute.get("options") if isinstance(attribute, dict) else None
             if isinstance(options, dict) and options.get("sensitive") is True and "value" in options:
                 options["value"] = "***"
+
+
+def _withdraw_refused(report: dict[str, Any], record: Path | None) -> None:
+    """Make Not Reviewed what asked a program of the target's own: none is ever run, so no answer is known.
+
+    Raises ScanError without a sound record: passes might rest on empty answers then.
+    """
+    if record is None:
+        raise ScanError("the auditor left no record of what it could not run", "see the run's engine.log")
+    try:
+        refused = json.loads(read_capped(record, _MAX_REFUSED_BYTES, "record"))
+    except (ValueError, RecursionError):
+        refused = None
+    if not isinstance(refused, dict):
+        raise ScanError("the auditor's record of what it could not run is unreadable", "see engine.log")
+    for control, program in refused.items():
+        name = visible(str(program), 200)
+        hdf.override(report, control, f"it asks {name}, a program of the target, and those are never run")

@@ -9,6 +9,7 @@ require "shellwords"
 require "train"
 require "train/transports/local"
 require "mixlib/shellout"
+require "inspec/rule"
 require "inspec/runner_rspec"
 
 module Barescan
@@ -60,13 +61,13 @@ module Barescan
       found
     end
 
-    # Returns the bundle's program of this bare name, or nil where the target's PATH has one or the bundle has none.
+    # Returns the path of the program of this bare name: the target's, or where it has none the bundle's, or nil. Ruby
+    # itself would pass over what it may not execute, and on the noexec view of a target that is everything.
     def tool_for(name, path)
       return if name.nil? || name.empty? || name.include?("/")
-      return if path.split(":").any? { |directory| program?("#{directory}/#{name}") }
 
-      tool = "#{TOOLS}/#{name}"
-      tool if File.file?(tool)
+      places = path.split(":").map { |directory| "#{directory.empty? ? "." : directory}/#{name}" }
+      places.find { |place| program?(place) } || ("#{TOOLS}/#{name}" if File.file?("#{TOOLS}/#{name}"))
     end
 
     # Says whether a path is a program by its mode bits, whatever mount it lies on.
@@ -230,37 +231,70 @@ module Barescan
     end
   end
 
-  # A command of the target's own: it is never run, so what it would have said is not known.
+  # Commands of the target's own: they are never run, so what they would have said is not known. A shell's answer
+  # (status 126) is given for them, and the controls that asked are written down, for the client to take back what they
+  # claim: an exception would not do, as InSpec turns some into empty tables, of which nothing is wrong.
   module Refusal
-    SHELL_LINE = /^(?:\S*\/)?(?:ba)?sh: line \d+: (\/[^\n]*): Permission denied$/
+    STATUS = 126 # sh(1): found but not executable
+    # What bash says of a program that it may not start, and of a script, with the interpreter after its name.
+    SHELL_LINE = /^\S*sh: (?:line \d+: )?(\/[^:\n]*): (?:[^:\n]*: bad interpreter: )?Permission denied$/
+    RECORD = "refused.json"
 
-    module_function
+    @programs = {} # command => program
+    @controls = {} # id => program
 
-    # Skips the test at hand if the shell was not let run a program of the target.
-    def check_shell(stderr)
-      program = stderr.scan(SHELL_LINE).flatten.find { |path| Programs.program?(path) }
-      skip(program) if program
-    end
+    class << self
+      # Notes the program that the shell was not let run for a command, if there is one.
+      def note_shell(command, stderr)
+        program = stderr.scan(SHELL_LINE).flatten.find { |path| Programs.program?(path) }
+        @programs[command] = program if program
+      end
 
-    def skip(program)
-      reason = "#{program} belongs to the target and is never run; what it would say is not known"
-      raise RSpec::Core::Pending::SkipDeclaredInExample, reason if RSpec.current_example
+      # Notes the program of a command that Ruby starts without a shell; returns it, or nil where it is no program.
+      def note_own(command)
+        name = command.is_a?(String) ? Programs.words(command)&.first : command.first
+        return if name.nil?
 
-      raise Inspec::Exceptions::ResourceSkipped, reason
-    end
+        directories = name.include?("/") ? [nil] : ENV.fetch("PATH", "").split(":")
+        places = directories.map { |directory| [directory, name].compact.join("/") }
+        program = places.find { |path| Programs.program?(path) }
+        @programs[command] = program if program
+      end
 
-    # Returns the program of a command that Ruby starts without a shell, where it is the target's.
-    def own_program(command)
-      name = command.is_a?(String) ? Programs.words(command)&.first : command.first
-      return if name.nil?
+      # Charges the control at hand with a command that was not run; train may answer it from its cache by now.
+      def charge(command)
+        program = @programs[command]
+        control = RSpec.current_example&.metadata&.fetch(:id, nil) || @loading
+        @controls[control] ||= program if program && control
+      end
 
-      directories = name.include?("/") ? [nil] : ENV.fetch("PATH", "").split(":")
-      directories.map { |directory| [directory, name].compact.join("/") }.find { |path| Programs.program?(path) }
+      # Runs the body of a control, whose commands are charged to it.
+      def loading(control)
+        before, @loading = @loading, control
+        yield
+      ensure
+        @loading = before
+      end
+
+      def write
+        File.write("#{Dir.home}/#{RECORD}", JSON.generate(@controls))
+      end
     end
   end
 
+  Inspec::Rule.prepend(Module.new do
+    def initialize(id, *, **, &)
+      Refusal.loading(id) { super }
+    end
+  end)
+  at_exit { Refusal.write }
+
   # train's local connection, with the runner above.
   module Connection
+    def run_command(command, *, &)
+      super.tap { Refusal.charge(command) }
+    end
+
     private
 
     def run_command_via_connection(command, options = {}, &)
@@ -274,13 +308,13 @@ module Barescan
   # Returns train's result of a command; ENOENT is an empty one with status 1, as train has it.
   def self.run(command, options)
     out, err, status = Runner.new(Array(command), options[:timeout]).run
-    Refusal.check_shell(err) if err.include?("Permission denied")
+    Refusal.note_shell(command, err) if err.include?("Permission denied")
     Train::Extras::CommandResult.new(out, err, status)
   rescue Errno::ENOENT
     Train::Extras::CommandResult.new("", "", 1)
   rescue Errno::EACCES
-    program = Refusal.own_program(command)
-    program ? Refusal.skip(program) : raise
+    program = Refusal.note_own(command) || raise
+    Train::Extras::CommandResult.new("", "sh: #{program}: Permission denied\n", Refusal::STATUS)
   end
 
   Train::Transports::Local::Connection.prepend(Connection)
