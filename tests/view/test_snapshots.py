@@ -77,3 +77,19 @@ def test_ss_names_the_process_of_a_socket(mounting: Bundle) -> None:
     assert str(port) in without
     assert "users:" not in without
     assert f'users:(("sleep",pid={process.pid},fd=0))' in with_library
+
+
+def test_package_records_that_lie_elsewhere_are_found_by_who_opens_a_stream(bundle: Bundle) -> None:
+    if Path("/var/lib/dpkg/status").exists():
+        hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /var/lib/dpkg; exec "$@"', "hide"]
+    else:
+        hide = []
+    records = bundle.prefix / "tmp" / "dpkg"
+    records.mkdir(parents=True)
+    (records / "status").write_text("Package: found\n")
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None); libc.fopen.restype = ctypes.c_void_p;"
+        "print(*(bool(libc.fopen(b'/var/lib/dpkg/' + name, b'r')) for name in (b'status', b'other')))"
+    )
+    assert bundle.text(*hide, "python3", "-c", code).split() == ["True", "False"]
+    assert bundle.text(*hide, "python3", "-c", code, preload=False).split() == ["False", "False"]

@@ -93,19 +93,17 @@ def read_regular(path: str, limit: int = MAX_BYTES) -> bytes | None:
 
 
 def collect_dpkg_records(destination: Path) -> bool:
-    """Make `destination/status`: the target's own dpkg status file, or one made of `status.d`.
+    """Make an admin directory for dpkg-query of `status.d`, where distroless images keep their records.
 
-    Distroless images keep their records in the latter, one file a package. Returns whether it was so: then
-    `destination` serves dpkg-query as its admin directory.
+    Returns whether there was anything to collect: a target with a status file of its own needs nothing.
     """
-    destination.mkdir()
     if os.path.lexists("/var/lib/dpkg/status"):
-        (destination / "status").symlink_to("/var/lib/dpkg/status")
         return False
     try:
         names = sorted(entry.name for entry in Path("/var/lib/dpkg/status.d").iterdir())
     except OSError:
         return False
+    destination.mkdir()
     for directory in ("info", "updates", "triggers"):
         (destination / directory).mkdir()
     with (destination / "status").open("wb") as status:
