@@ -31,6 +31,7 @@ def test_a_read_only_file_system_makes_the_mount_read_only():
 def test_flags_of_stacked_mounts_are_matched_in_order():
     ours = [
         mounts.Mount(90, "/", "rw", "ext4"),
+        mounts.Mount(89, "/x/empty", "rw", "tmpfs"),
         mounts.Mount(91, "/x/empty", "ro", "overlay"),
         mounts.Mount(92, "/x/empty/da ta", "ro", "ext4"),
         mounts.Mount(93, "/x/empty/da ta", "ro", "tmpfs"),

@@ -42,7 +42,7 @@ def run(job: Job, stream: Stream, entered: Entered, own_pids: list[int]) -> None
     os.umask(0o077)
     os.chdir(SCRATCH)
     stream.send(Kind.FACTS, survey.survey())
-    environment = _BASE_ENVIRONMENT | job.env
+    environment = _BASE_ENVIRONMENT | {"BARESCAN_TARGET_PID": str(entered.main_pid)} | job.env
     if survey.collect_dpkg_records(SCRATCH / "dpkg"):
         environment["DPKG_ADMINDIR"] = str(SCRATCH / "dpkg")
     stream.send(Kind.PHASE, {"phase": "run"})

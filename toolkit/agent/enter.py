@@ -42,6 +42,8 @@ class Entered:
 
     files: int
     """Directory of the job's files; still writable, so that the last facts can be added."""
+    main_pid: int
+    """Number of the target's process in its own PID namespace; 1 for a tree that is not running."""
     own_proc: bool
     left_out: list[str]
 
@@ -54,6 +56,7 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     namespaces = locate.foreign_namespaces(target) if target else {}
     target_pid_namespace = locate.namespace_name(target, "pid") if target else "none"
     links = snapshot.sockets(target) if target else {}
+    main_pid = locate.number_inside(target) if target else 1
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.make_all_private()
     bundle = kernel.clone_tree(job.bundle)
@@ -83,7 +86,7 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
             kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
         )
         _raise_loopback()
-    return Entered(files, own_proc=target is None, left_out=left_out)
+    return Entered(files, main_pid, own_proc=target is None, left_out=left_out)
 
 
 def _raise_loopback() -> None:

@@ -119,6 +119,14 @@ def identity(target: Target) -> dict[str, object]:
     return about
 
 
+def number_inside(target: Target) -> int:
+    """Return the process's number in its own PID namespace, the last of NSpid in proc_pid_status(5)."""
+    for line in read_at(target.directory, "status").decode(errors="replace").splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return target.pid
+
+
 def foreign_namespaces(target: Target) -> dict[str, int]:
     """Return descriptors of the target's namespaces that are not our own, by name."""
     found = {}

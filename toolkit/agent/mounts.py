@@ -58,9 +58,12 @@ def original_flags(ours: list[Mount], prefix: str, original: list[Mount]) -> str
     for mount in original:
         waiting.setdefault(mount.point, []).append(mount.options)
     lines = []
-    for mount in ours:
-        if mount.point == prefix or mount.point.startswith(prefix + "/"):
-            options = waiting.get(mount.point.removeprefix(prefix) or "/")
-            if options:
-                lines.append(f"{mount.mount_id} {options.pop(0)}\n")
+    root = [mount for mount in ours if mount.point == prefix][
+        -1:
+    ]  # those below it are ours, not the target's
+    within = [mount for mount in ours if mount.point.startswith(prefix + "/")]
+    for mount in root + within:
+        options = waiting.get(mount.point.removeprefix(prefix) or "/")
+        if options:
+            lines.append(f"{mount.mount_id} {options.pop(0)}\n")
     return "".join(lines)

@@ -19,10 +19,10 @@ module Baseline
     PROGRAM_DIRECTORIES = %w[/bin /sbin /lib /lib32 /lib64 /libx32 /usr/bin /usr/sbin /usr/lib /usr/lib32
                              /usr/lib64 /usr/libexec].freeze
 
-    def initialize(root: '/', max_entries: 500_000, max_seconds: 60, main_pid: 1)
+    def initialize(root: '/', max_entries: 500_000, max_seconds: 60, main_pid: 0)
       @root = Root.new(root)
       @limits = { max_entries: max_entries, max_seconds: max_seconds }
-      @main = MainProcess.new(@root, main_pid)
+      @main = MainProcess.new(@root, main_pid.to_i.zero? ? ENV.fetch('BARESCAN_TARGET_PID', '1').to_i : main_pid)
       @accounts = Accounts.new(@root)
       @packages = Packages.new(@root)
     end
