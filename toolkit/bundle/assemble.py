@@ -1,4 +1,4 @@
-"""Makes the bundle, inside a Debian root: `python3 -m toolkit.bundle.assemble install|base|finish`.
+"""Makes the bundle, inside a Debian root: `python3 -m toolkit.bundle.assemble install|fetch|base|finish`.
 
 A Dockerfile stage and `toolkit.bundle.build` on a plain host run the same three steps. `install` brings the
 pinned packages in; `base` copies programs, libraries, Ruby, Python and SCAP content into a tree and cuts its
@@ -114,7 +114,7 @@ class Assembly:
         return target
 
 
-def base(output: Path, given_gems: Path | None) -> None:
+def base(output: Path, given_gems: Path | None, gems_lock: Path | None = None) -> None:
     """Make the tree without our own parts."""
     assembly = Assembly(output)
     say("copying programs")
@@ -122,6 +122,9 @@ def base(output: Path, given_gems: Path | None) -> None:
     _python(assembly)
     engines: dict[str, dict[str, str]] = {"openscap": {"version": _version("libopenscap33")}}
     gem_list: list[dict[str, Any]] = []
+    drift = json.loads(RECORD.read_text())["drift"] if RECORD.exists() else {}
+    if given_gems and gems_lock:
+        drift |= gems.drift(given_gems, packages.read_lock(gems_lock.read_text(), "gem"))
     if given_gems:
         say("copying Ruby and the gems")
         gem_list = _auditor(assembly, given_gems, engines)
@@ -142,7 +145,7 @@ def base(output: Path, given_gems: Path | None) -> None:
         "engines": engines,
         "content": content,
         "rewrites": assembly.counts,
-        "drift": json.loads(RECORD.read_text())["drift"] if RECORD.exists() else {},
+        "drift": drift,
     }
     assembly.tree.write("bundle.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     assembly.tree.write(
@@ -217,7 +220,7 @@ def _auditor(assembly: Assembly, given: Path, engines: dict[str, dict[str, str]]
     with tempfile.TemporaryDirectory() as scratch:
         home = gems.gem_home(given, Path(scratch) / "gems")
         found = gems.describe(home)
-        auditor = gems.product(found, home)
+        auditor = gems.product(found)
         abi = _ruby_config("ruby_version")
         gems.check_abi(found, home, abi)
         assembly.objects += gems.copy(home, found, abi, assembly.tree)
@@ -293,6 +296,8 @@ def _configuration(assembly: Assembly) -> None:
     rpm = Path("/usr/lib/rpm")
     for name in ("rpmrc", "macros", "rpmpopt-" + _version("rpm")):
         tree.copy(rpm / name, f"lib/rpm/{name}")
+    with (tree.root / "lib/rpm/macros").open("a") as macros:
+        macros.write(contents.RPM_MACROS)
     machine = f"{platform.machine()}-linux"
     tree.copy(rpm / "platform" / machine / "macros", f"lib/rpm/platform/{machine}/macros")
 
@@ -463,6 +468,12 @@ def main(arguments: Iterable[str]) -> int:
     step = steps.add_parser("base")
     step.add_argument("output", type=Path)
     step.add_argument("--gems", type=Path)
+    step.add_argument("--fetched", action="store_true", help="the gems are those of `fetch`, to be pinned")
+    step.add_argument("--lock", type=Path, default=Path(__file__).with_name("packages.lock"))
+    step = steps.add_parser("fetch")
+    step.add_argument("output", type=Path)
+    step.add_argument("--server", required=True)
+    step.add_argument("--others", required=True)
     step = steps.add_parser("finish")
     step.add_argument("output", type=Path)
     step.add_argument("--own", type=Path, default=Path(__file__).parent)
@@ -471,7 +482,10 @@ def main(arguments: Iterable[str]) -> int:
         if call.step == "install":
             install(call.lock, locked=call.locked)
         elif call.step == "base":
-            base(call.output, call.gems)
+            base(call.output, call.gems, call.lock if call.fetched else None)
+        elif call.step == "fetch":
+            say(f"installing CINC Auditor's gems from {call.server}")
+            gems.fetch(call.output, call.server, call.others, contents.AUDITOR)
         else:
             finish(call.output, call.own)
     except gems.GemsError as error:

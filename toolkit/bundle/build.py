@@ -17,6 +17,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +45,8 @@ GEMS_REFUSED = 3
 """Exit status of a stage that could not use the gems."""
 FORMAT = 1
 """The layout of a bundle, as `bundle.json` states it."""
+KEEP_STAGES = 2
+"""Roots and bases that stay in the cache."""
 KEEP_DAYS = 14
 """What nobody used for so long leaves the cache."""
 
@@ -53,6 +57,14 @@ SOURCES = (
     f"deb http://deb.debian.org/debian-security {contents.SUITE}-security main",
 )
 
+GEM_SERVER = "https://rubygems.cinc.sh"
+"""Where the CINC project publishes the auditor's gems; what they depend on comes from RubyGems."""
+OTHER_GEMS = "https://rubygems.org"
+ANSWER_WITHIN = 4.0
+"""Seconds after which a gem server is taken to be out of reach."""
+ASK_AGAIN = 86400
+"""Seconds after which a gem server that did not answer is asked again."""
+
 _ENTER = """
 root=$1 code=$2 output=$3 gems=$4
 shift 4
@@ -60,7 +72,12 @@ mount --bind "$code" "$root/opt/code"
 mount --bind "$output" "$root/opt/output"
 [ -z "$gems" ] || mount --bind "$gems" "$root/opt/gems"
 mount -t proc proc "$root/proc"
-exec chroot "$root" env -i HOME=/tmp PATH=/usr/sbin:/usr/bin LC_ALL=C.UTF-8 \
+for file in /etc/resolv.conf /etc/hosts; do
+    [ -e "$root$file" ] || : > "$root$file"
+    [ ! -e "$file" ] || mount --bind "$file" "$root$file"
+done
+exec chroot "$root" env -i ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
+    HOME=/tmp PATH=/usr/sbin:/usr/bin LC_ALL=C.UTF-8 \
     PYTHONPATH=/opt/code PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 "$@"
 """
 
@@ -107,7 +124,13 @@ def ensure_bundle(
         gems = Path(named)
     if gems is not None and not gems.is_dir():
         raise CallError(f"{gems} is no directory of gems", "name a GEM_HOME or a directory of .gem files")
-    builder = Builder(cache or cache_directory(), gems.resolve() if gems else None, progress, locked=locked)
+    place = cache or cache_directory()
+    if gems is not None:
+        return Builder(place, gems.resolve(), progress, locked=locked).bundle()
+    builder = Builder(place, None, progress, locked=locked)
+    fetched = builder.fetched_gems()
+    if fetched is not None:
+        builder = Builder(place, fetched, progress, locked=locked, fetched=True)
     return builder.bundle()
 
 
@@ -119,9 +142,12 @@ def cache_directory() -> Path:
 class Builder:
     """One wish for a bundle: knows the keys of its stages and makes those that are missing."""
 
-    def __init__(self, cache: Path, gems: Path | None, progress: Progress, *, locked: bool) -> None:
+    def __init__(
+        self, cache: Path, gems: Path | None, progress: Progress, *, locked: bool, fetched: bool = False
+    ) -> None:
         """Compute the keys; nothing is made yet."""
         self.cache, self.gems, self.progress, self.locked = cache, gems, progress, locked
+        self.fetched = fetched
         self.log: IO[str] | None = None
         root = _key(
             [
@@ -133,7 +159,7 @@ class Builder:
                 LOCK.read_text(),
             ]
         )
-        gems_key = digest(gems) if gems else "none"
+        gems_key = f"{digest(gems)} {fetched}" if gems else "none"
         base = _key([root, gems_key, *(HERE.joinpath(f"{name}.py").read_text() for name in INSIDE)])
         own = _key([base, _own_digest(), HERE.joinpath("sbom.py").read_text()])
         self.root, self.base, self.final = (
@@ -145,7 +171,12 @@ class Builder:
     def bundle(self) -> Bundle:
         """Return the bundle, made first where needed."""
         if not self.final.exists():
-            self._make()
+            stages = [
+                (self.root, self._make_root),
+                (self.base, self._make_base),
+                (self.final, self._make_final),
+            ]
+            self._make(stages)
         os.utime(self.final)
         found = load(self.final)
         if self.locked and found.manifest["drift"]:
@@ -155,7 +186,32 @@ class Builder:
             )
         return found
 
-    def _make(self) -> None:
+    def fetched_gems(self) -> Path | None:
+        """Return CINC's gems as fetched earlier or now; None when its server does not answer, or can't be
+        used.
+
+        A server that did not answer is asked again after a day.
+        """
+        place, silent = self.cache / f"gems-{self.gems_version()}", self.cache / "gems-server-silent"
+        if place.exists():
+            os.utime(place)
+            return place
+        if os.geteuid() != 0 or (silent.exists() and time.time() - silent.stat().st_mtime < ASK_AGAIN):
+            return None
+        if not answers(GEM_SERVER):
+            self.progress(f"no gems are given and {GEM_SERVER} does not answer: without the InSpec engine")
+            self.cache.mkdir(parents=True, exist_ok=True)
+            silent.touch()
+            return None
+        self._make([(self.root, self._make_root), (place, self._make_gems)])
+        return place
+
+    @staticmethod
+    def gems_version() -> str:
+        """Return the key of what would be fetched."""
+        return _key([contents.AUDITOR, platform.machine(), LOCK.read_text()])
+
+    def _make(self, stages: Sequence[tuple[Path, Callable[[Path], None]]]) -> None:
         require(
             "building the bundle", {"mmdebstrap": "mmdebstrap"}, {KEYRING: KEYRING.stem.removesuffix(".gpg")}
         )
@@ -169,9 +225,8 @@ class Builder:
         try:
             self._sweep()
             with _log_file(self.cache) as self.log:
-                self._stage(self.root, self._make_root)
-                self._stage(self.base, self._make_base)
-                self._stage(self.final, self._make_final)
+                for directory, make in stages:
+                    self._stage(directory, make)
         finally:
             lock.release()
 
@@ -186,6 +241,7 @@ class Builder:
             tree.mkdir()
             make(tree)
             tree.rename(directory)
+            os.utime(directory)  # when it was last used; its files keep their uniform time
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
@@ -195,7 +251,8 @@ class Builder:
             place = shlex.quote(str(code))
             install = f"python3 -m toolkit.bundle.assemble install{' --locked' if self.locked else ''}"
             hook = (
-                f'mkdir -p "$1/opt/code" "$1/opt/output" "$1/opt/gems" && cp -r {place}/. "$1/opt/code"'
+                'mkdir -p "$1/opt/code" "$1/opt/output" "$1/opt/gems"'
+                f' && cp -r {place}/. "$1/opt/code"'
                 f' && chroot "$1" env PYTHONPATH=/opt/code PYTHONDONTWRITEBYTECODE=1 {install}'
                 ' && rm -rf "$1/opt/code" && mkdir "$1/opt/code"'
             )
@@ -217,8 +274,11 @@ class Builder:
         self.progress("cutting the bundle out of the root")
         arguments = ["base", "/opt/output"]
         if self.gems:
-            arguments += ["--gems", "/opt/gems"]
+            arguments += ["--gems", "/opt/gems", *(["--fetched"] if self.fetched else [])]
         self._assemble(arguments, tree)
+
+    def _make_gems(self, tree: Path) -> None:
+        self._assemble(["fetch", "/opt/output", "--server", GEM_SERVER, "--others", OTHER_GEMS], tree)
 
     def _make_final(self, tree: Path) -> None:
         self.progress("adding the view library and the launcher")
@@ -279,9 +339,35 @@ class Builder:
         for path in self.cache.glob(".new-*"):
             shutil.rmtree(path, ignore_errors=True)
         oldest = time.time() - KEEP_DAYS * 86400
-        for path in (*self.cache.glob("*-" + "?" * 32), *self.cache.glob("*.log")):
-            if path.lstat().st_mtime < oldest:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in (
+            *self.cache.glob("bundle-*"),
+            *self.cache.glob("gems-" + "?" * 32),
+            *self.cache.glob("*.log"),
+        ):
+            if path.stat().st_mtime < oldest:
+                _remove(path)
+        for stage in ("root", "base"):  # big, and of no use to anything but a build
+            by_age = sorted(self.cache.glob(f"{stage}-*"), key=lambda path: path.stat().st_mtime)
+            for path in by_age[:-KEEP_STAGES]:
+                _remove(path)
+
+
+def answers(url: str) -> bool:
+    """Tell whether an HTTP server can be reached within a few seconds, whatever it says."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_WITHIN):  # noqa: S310 - a constant of this module
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _key(parts: Iterable[str]) -> str:

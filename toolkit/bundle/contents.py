@@ -40,7 +40,7 @@ PACKAGES = (
 )
 """Packages whose files are copied (with those they depend on)."""
 
-TOOLS = ("binutils", "gcc", "libc6-dev", "make", "patchelf", "ruby3.3-dev")
+TOOLS = ("binutils", "ca-certificates", "gcc", "libc6-dev", "make", "patchelf", "ruby3.3-dev")
 """Packages that only work on the bundle and stay behind; make and Ruby's headers build native gems."""
 
 PROGRAMS: dict[str, tuple[str, ...]] = {
@@ -74,6 +74,10 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "util-linux": ("blkid", "dmesg", "findmnt", "lsblk", "lscpu", "mountpoint", "namei", "rev"),
 }
 """Debian package → its programs; a program that a package does not have stops the build."""
+
+AUDITOR = "~> 5.22"
+"""The version of CINC Auditor that is fetched where no gems are given: the line the launcher is tested with.
+"""
 
 RUBY_PROGRAM = "ruby3.3"
 
@@ -266,5 +270,45 @@ default = active
 [active]
 activate = 1
 """
+
+RPM_MACROS = r"""
+# A target's database lies in /var, or where its /usr is (Fedora). SQLite in WAL mode, which rpm uses, wants
+# to write beside a database that it only reads: so a copy in the scratch directory is queried.
+%_dbpath %{lua:
+  local scratch = "/sys/firmware/tmp/rpm"
+  local function exists(path)
+    local file = io.open(path)
+    if file then file:close() end
+    return file ~= nil
+  end
+  local function copy(from, to)
+    local input = io.open(from, "rb")
+    if not input then return true end
+    local partial = to .. "." .. posix.getprocessid("pid")
+    local output = io.open(partial, "wb")
+    local whole = output ~= nil
+    while whole do
+      local block = input:read(1048576)
+      if not block then break end
+      whole = output:write(block) ~= nil
+    end
+    input:close()
+    if output then whole = output:close() and whole end
+    if whole then os.rename(partial, to) else os.remove(partial) end
+    return whole
+  end
+  local place = "/var/lib/rpm"
+  for _, name in ipairs({"rpmdb.sqlite", "Packages.db", "Packages"}) do
+    if exists("/usr/lib/sysimage/rpm/" .. name) then place = "/usr/lib/sysimage/rpm" end
+  end
+  local name = "/rpmdb.sqlite"
+  if exists(place .. name) and not exists(scratch .. name) then
+    posix.mkdir(scratch)
+    if copy(place .. name .. "-wal", scratch .. name .. "-wal") then copy(place .. name, scratch .. name) end
+  end
+  print(exists(scratch .. name) and scratch or place)
+}
+"""
+"""Added to rpm's own macros: where a target's package database may lie."""
 
 MOUNT_POINTS = ("job", "tmp", "empty")

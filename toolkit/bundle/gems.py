@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from toolkit.bundle import elf
-from toolkit.bundle.tree import Tree, files
+from toolkit.bundle.packages import Package
+from toolkit.bundle.tree import Tree, files, sha256
 
 PRODUCTS = ("inspec-core", "inspec")
 """Gems that are the auditor, the smaller one first; CINC publishes them under these names too."""
@@ -49,21 +50,71 @@ def gem_home(given: Path, scratch: Path) -> Path:
     """
     if (given / "specifications").is_dir():
         return given
-    archives = sorted(given.glob("*.gem"))
-    if not archives:
+    names = [str(path) for path in sorted(given.glob("*.gem"))]
+    if not names:
         raise GemsError("the directory has neither *.gem files nor a GEM_HOME's specifications/")
-    command = ["gem", "install", "--local", "--force", "--no-document", "--install-dir", str(scratch)]
+    _gem("install", "--local", "--force", "--no-document", "--install-dir", str(scratch), *names, cwd=given)
+    return scratch
+
+
+def fetch(output: Path, server: str, others: str, requirement: str) -> None:
+    """Install the auditor from CINC's server, and what it needs from there or from RubyGems, as a GEM_HOME.
+
+    The auditor itself comes from `server` alone: under the same name `others` has Chef's build of it.
+    Raises GemsError with the last lines of what `gem` said.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        _gem(
+            "fetch",
+            PRODUCTS[0],
+            "--version",
+            requirement,
+            "--clear-sources",
+            "--source",
+            server,
+            cwd=Path(scratch),
+        )
+        names = [path.name for path in Path(scratch).glob("*.gem")]
+        sources = ["--clear-sources", "--source", server, "--source", others]
+        _gem("install", *names, *sources, "--no-document", "--install-dir", str(output), cwd=Path(scratch))
+
+
+def drift(home: Path, pinned: Mapping[str, Package]) -> dict[str, dict[str, str]]:
+    """Return the fetched gems that are not of the pinned version, as "gem NAME" → both versions.
+
+    Raises GemsError when one of the pinned version has another content.
+    """
+    found = {}
+    for archive in archives(home):
+        pin = pinned.get(archive.name)
+        if pin is None or pin.version != archive.version:
+            found[f"gem {archive.name}"] = {
+                "pinned": pin.version if pin else "",
+                "installed": archive.version,
+            }
+        elif pin.sha256 != archive.sha256:
+            raise GemsError(
+                f"{archive.name} {archive.version} has SHA-256 {archive.sha256}, pinned is {pin.sha256}"
+            )
+    return found
+
+
+def archives(home: Path) -> list[Package]:
+    """Return name, version and hash of the .gem files that a GEM_HOME keeps in cache/."""
+    found = []
+    for path in sorted((home / "cache").glob("*.gem")):
+        match = re.fullmatch(r"(.+?)-(\d[^-]*)(-.*)?", path.stem)
+        if match:
+            found.append(Package(match[1], match[2], "gem", sha256(path)))
+    return found
+
+
+def _gem(*arguments: str, cwd: Path) -> None:
     done = subprocess.run(
-        [*command, *map(str, archives)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=given,
-        stdin=subprocess.DEVNULL,
+        ["gem", *arguments], capture_output=True, text=True, check=False, cwd=cwd, stdin=subprocess.DEVNULL
     )
     if done.returncode:
-        raise GemsError(f"gem install failed: {(done.stderr or done.stdout).strip()[-600:]}")
-    return scratch
+        raise GemsError(f"gem {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-600:]}")
 
 
 def describe(home: Path) -> list[dict[str, Any]]:
@@ -75,7 +126,7 @@ def describe(home: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda gem: (gem["name"], gem["version"]))
 
 
-def product(found: list[dict[str, Any]], home: Path) -> dict[str, Any]:
+def product(found: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the auditor among the gems; GemsError when there is none, or it is one of Chef's builds."""
     by_name = {gem["name"]: gem for gem in found}
     auditor = next((by_name[name] for name in PRODUCTS if name in by_name), None)
@@ -140,8 +191,3 @@ def copy(home: Path, found: list[dict[str, Any]], abi: str, tree: Tree) -> Itera
                 target = tree.copy(path, f"{place}/{path.relative_to(platform)}")
                 if elf.is_elf(target):
                     yield target
-
-
-def discard(scratch: Path) -> None:
-    """Remove what `gem_home` installed."""
-    shutil.rmtree(scratch, ignore_errors=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from toolkit.bundle import contents
 from toolkit.bundle.build import KEYRING, LOCK, SOURCES, Progress
-from toolkit.bundle.packages import Package, parse_uris, write_lock
+from toolkit.bundle.gems import archives
+from toolkit.bundle.packages import Package, parse_uris, read_lock, write_lock
 from toolkit.errors import ScanError
 
 ARCHITECTURES = ("amd64", "arm64")
@@ -21,14 +22,21 @@ Written by `invoke bundle.lock`; not to be edited by hand."""
 
 
 def refresh_lock(
-    architectures: Sequence[str] = ARCHITECTURES, *, progress: Progress, path: Path = LOCK
+    architectures: Sequence[str] = ARCHITECTURES,
+    *,
+    progress: Progress,
+    path: Path = LOCK,
+    gems: Path | None = None,
 ) -> dict[str, tuple[str, str]]:
     """Write packages.lock anew and return what changed: "architecture name" → (old version, new version).
 
-    Needs apt-get, not root; nothing is installed. Raises ScanError when the archive can't be asked.
+    Gems are pinned as they lie in the GEM_HOME `gems` (one that was fetched); without it their pins stay as
+    they are. Needs apt-get, not root; nothing is installed. Raises ScanError when the archive can't be asked.
     """
-    before = _versions(path.read_text()) if path.exists() else {}
+    old = path.read_text() if path.exists() else ""
+    before = _versions(old)
     found = [package for architecture in architectures for package in _ask(architecture, progress)]
+    found += archives(gems) if gems else read_lock(old, "gem").values()
     path.write_text(write_lock(found, _HEADER))
     after = _versions(path.read_text())
     names = sorted(before.keys() | after.keys())

@@ -87,13 +87,16 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
         Rewrite(
             "librpm_sequoia.so*", "/usr/share/crypto-policies", _nowhere("/usr/share/crypto-policies"), 1
         ),
+        Rewrite("libpopt.so*", "/etc/popt", _empty("/etc/popt"), 1),
+        Rewrite("liblua5*", "/usr/local/", _nowhere("/usr/local/", "/"), 1),
+        Rewrite("liblua5*", "/usr/share/lua", _nowhere("/usr/share/lua"), 1),
+        Rewrite("liblua5*", "/usr/lib/lua", _nowhere("/usr/lib/lua"), 1),
+        Rewrite("libxml2.so*", "/etc/xml/catalog", _nowhere("/etc/xml/catalog", "/catalog"), 1),
         Rewrite("libgcrypt.so*", "/etc/gcrypt/", _empty("/etc/gcrypt/"), 1),
         Rewrite("dpkg", "/etc/dpkg", _nowhere("/etc/dpkg"), 1),
         Rewrite("bash", "/etc/profile", _empty("/etc/profile"), 1, 1),
         Rewrite("bash", "/etc/bash.bash", _empty("/etc/bash.bash"), 1, 2),
         Rewrite("bash", "/etc/inputrc", _empty("/etc/inputrc"), 1, 1),
-        # The agent puts the target's records there: its own file, or one made of status.d.
-        Rewrite("libopenscap.so*", "/var/lib/dpkg/status", "./" + "/" * 7 + "dpkg/status", 1),
         Rewrite("*", "/tmp/oscap.XXXXXX", "./" + "/" * 3 + "oscap.XXXXXX", 0),  # noqa: S108 - not ours
     )
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.factory.license import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.license import DisjunctiveLicense
 from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
@@ -55,14 +55,13 @@ def components(inventory: dict[str, Any]) -> Iterable[Component]:
 
 
 def _component(entry: dict[str, Any], purl: PackageURL, licences: Iterable[str], sha256: str) -> Component:
-    factory = LicenseFactory()
     return Component(
         name=entry["name"],
         version=entry["version"],
         type=ComponentType.LIBRARY,
         purl=purl,
         bom_ref=purl.to_string(),
-        licenses=[factory.make_with_name(name) for name in sorted(set(licences))],
+        licenses=[DisjunctiveLicense(name=name) for name in sorted(set(licences))],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)] if sha256 else [],
         components=[_file(path, content) for path, content in sorted(entry["files"].items())],
     )
