@@ -58,7 +58,8 @@ def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had them ignored in the background
+            signal.signal(number, _interrupt)
         try:
             return function(*args, **kwargs)
         except BarescanError as error:
