@@ -58,8 +58,8 @@ def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had them ignored in the background
-            signal.signal(number, _interrupt)
+        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGINT, _interrupt)  # which a shell has its background jobs ignore
         try:
             return function(*args, **kwargs)
         except BarescanError as error:
