@@ -77,6 +77,11 @@ def test_licences_of_a_machine_readable_file() -> None:
     assert licences(text) == ["Expat", "GPL-3+"]
 
 
+def test_licence_without_a_name() -> None:
+    assert licences("Permission is hereby granted, free\nof charge, to any person") == ["Expat"]
+    assert licences("Do what you like.") == ["see the package's copyright file"]
+
+
 def test_licences_of_prose() -> None:
     text = "The text is in /usr/share/common-licenses/GPL-2, and /usr/share/common-licenses/LGPL-2.1."
     assert licences(text) == ["GPL-2", "LGPL-2.1"]

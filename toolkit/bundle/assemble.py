@@ -137,6 +137,7 @@ def base(output: Path, given_gems: Path | None, gems_lock: Path | None = None) -
     _settle(assembly)
     for name in contents.MOUNT_POINTS:
         (output / name).mkdir()
+    _licences(assembly)
     manifest = {
         "format": 1,
         "architecture": platform.machine(),
@@ -384,6 +385,20 @@ def _settle(assembly: Assembly) -> None:
         if counts:
             path.write_bytes(data)
             assembly.counts[str(path.relative_to(root))] = counts
+
+
+def _licences(assembly: Assembly) -> None:
+    """Ship every package's copyright file, and the licences that they refer to."""
+    owner = packages.owners(map(Path, assembly.tree.origin.values()))
+    for name in sorted(set(owner.values())):
+        _licence(assembly, Path(f"/usr/share/doc/{name}/copyright"), name)
+    for path in files(Path("/usr/share/common-licenses")):
+        _licence(assembly, path, f"common-licenses/{path.name}")
+
+
+def _licence(assembly: Assembly, source: Path, name: str) -> None:
+    target = assembly.tree.copy(source, f"share/licences/{name}.gz")
+    target.write_bytes(gzip.compress(target.read_bytes(), mtime=0))
 
 
 def _inventory(assembly: Assembly, gem_list: list[dict[str, Any]]) -> dict[str, Any]:

@@ -198,13 +198,19 @@ class Builder:
             return place
         if os.geteuid() != 0 or (silent.exists() and time.time() - silent.stat().st_mtime < ASK_AGAIN):
             return None
-        if not answers(GEM_SERVER):
-            self.progress(f"no gems are given and {GEM_SERVER} does not answer: without the InSpec engine")
-            self.cache.mkdir(parents=True, exist_ok=True)
-            silent.touch()
-            return None
-        self._make([(self.root, self._make_root), (place, self._make_gems)])
-        return place
+        trouble = "does not answer"
+        if answers(GEM_SERVER):
+            self._make([(self.root, self._make_root)])
+            try:
+                self._make([(place, self._make_gems)])
+            except CallError as error:
+                trouble = f"does not give what is needed ({error.cause})"
+            else:
+                return place
+        self.progress(f"no gems are given and {GEM_SERVER} {trouble}: without the InSpec engine")
+        self.cache.mkdir(parents=True, exist_ok=True)
+        silent.touch()
+        return None
 
     @staticmethod
     def gems_version() -> str:

@@ -114,7 +114,9 @@ def _gem(*arguments: str, cwd: Path) -> None:
         ["gem", *arguments], capture_output=True, text=True, check=False, cwd=cwd, stdin=subprocess.DEVNULL
     )
     if done.returncode:
-        raise GemsError(f"gem {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-600:]}")
+        said = (done.stderr or done.stdout).strip().splitlines()
+        reason = [line for line in said if "rror" in line][:3] or said[-3:]
+        raise GemsError(f"gem {arguments[0]} failed: {' '.join(reason)[:600]}")
 
 
 def describe(home: Path) -> list[dict[str, Any]]:

@@ -129,11 +129,18 @@ def owners(paths: Iterable[Path]) -> dict[str, str]:
 
 
 _SHORT = re.compile(r"^License:[ \t]*(\S.*)$", re.MULTILINE)
+_PHRASES = {
+    "Expat": r"Permission is hereby granted, free of charge, to any person",
+    "LGPL-2.1+": r"GNU Lesser General Public License, version 2\.1 \(or, at your option, any later version\)",
+}
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])")
 
 
 def licences(copyright_text: str) -> list[str]:
-    """Return a Debian copyright file's licence names: its `License:` fields, else what it refers to."""
+    """Return a Debian copyright file's licence names: its `License:` fields, else what its text is about."""
     if copyright_text.lstrip().lower().startswith("format:"):
         return sorted({match.strip() for match in _SHORT.findall(copyright_text)})
-    return sorted(set(_COMMON.findall(copyright_text)))
+    named = set(_COMMON.findall(copyright_text)) | {
+        name for name, phrase in _PHRASES.items() if re.search(phrase, " ".join(copyright_text.split()))
+    }
+    return sorted(named) or ["see the package's copyright file"]
