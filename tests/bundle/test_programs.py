@@ -145,6 +145,34 @@ def test_hostile_configuration_is_not_read(bundle: Bundle, target: Path) -> None
         assert "evil" not in done.stderr, command
 
 
+def test_libraries_of_the_target_are_never_found(bundle: Bundle, target: Path) -> None:
+    library = (bundle.path / "lib" / "libz.so.1").read_bytes()
+    machine = bundle.manifest["architecture"]
+    for place in ("lib", "usr/lib", "lib64", f"lib/{machine}-linux-gnu", f"usr/lib/{machine}-linux-gnu", "."):
+        (target / place).mkdir(parents=True, exist_ok=True)
+        (target / place / "libabsent.so").write_bytes(library)
+    script = """
+import ctypes
+for name in ("libz.so.1", "libabsent.so"):
+    try:
+        ctypes.CDLL(name)
+        print(name, "found")
+    except OSError:
+        print(name, "absent")
+"""
+    done = within(bundle, target, "python3", "-c", script)
+    assert done.stdout == "libz.so.1 found\nlibabsent.so absent\n", done.stderr
+
+
+def test_programs_start_where_proc_is_not_mounted(bundle: Bundle, tmp_path: Path) -> None:
+    """The loader can't tell where a program lies then: its own directories have to be the bundle's."""
+    (tmp_path / "sys" / "firmware").mkdir(parents=True)
+    script = 'mount --bind "$2" "$1/sys/firmware" && exec chroot "$1" /sys/firmware/bin/rpm --version'
+    command = [*PRIVATE, "sh", "-ec", script, "sh", str(tmp_path), str(bundle.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.stdout.startswith("RPM version"), done.stderr
+
+
 def test_python_finds_its_library_whatever_it_is_called(bundle: Bundle, target: Path) -> None:
     script = "exec -a /usr/bin/python3 /sys/firmware/bin/python3 -c 'import os; print(os.__file__)'"
     done = within(bundle, target, "bash", "-c", script)

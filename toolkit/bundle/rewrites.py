@@ -14,7 +14,6 @@ Pure functions over bytes: any architecture's files can be rewritten and tested 
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -70,7 +69,6 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
         Rewrite("ld-linux*", "/etc/ld.so.preload", "/sys/firmware//pre", 1, 2),
         Rewrite("ld-linux*", "/etc/ld.so.cache", "/sys/firmware/lc", 1, 3),
         Rewrite("ld-linux*", *_search_list(triplet), 1, 2),
-        Rewrite("ld-linux*", *_search_lengths(triplet), 1, 1),
         Rewrite("libc.so.6", "/etc/nsswitch.co", "/sys/firmware/ns", 1, 3),
         Rewrite("libc.so.6", "/var/run/nscd/so", "/sys/firmware/ns", 1, 3),
         Rewrite("libc.so.6", "/usr/lib/getconf", "/sys/firmware/gc", 1, 2),
@@ -102,23 +100,15 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
 
 
 def _search_list(triplet: str) -> tuple[str, str]:
-    """Return the loader's default directories and the bundle's: its libraries, then thrice its root."""
-    old = f"/lib/{triplet}/\0/usr/lib/{triplet}/\0/lib/\0/usr/lib/\0"
-    new = f"{BUNDLE}/lib/\0" + f"{BUNDLE}/\0" * 3
-    return old, new + "\0" * (len(old) - len(new))
+    """Return the loader's default directories (elf/dl-load.c, `system_dirs`) and what takes their place.
 
-
-def _search_lengths(triplet: str) -> tuple[str, str]:
-    """Return the array of those directories' lengths (glibc's elf/dl-load.c, `system_dirs_len`), before and
-    after.
-
-    The loader insists on a slash at each one's start, and "/lib/" is too short for any path of ours: so the
-    four are laid out anew in the same bytes.
+    Their lengths are compiled into code, so each keeps its own. The first two lead to the bundle's libraries.
+    "/lib/" is too short for any path of ours, and has to start with a slash: cut after it, the name that is
+    opened is "/" whatever library is looked for, and a directory is not a library: the search ends there.
     """
-    old, new = (
-        struct.pack("<4Q", *map(len, text.rstrip("\0").split("\0"))).decode("latin-1")
-        for text in _search_list(triplet)
-    )
+    first, second = f"/lib/{triplet}/", f"/usr/lib/{triplet}/"
+    old = f"{first}\0{second}\0/lib/\0/usr/lib/\0"
+    new = f"{_inside(first, 'lib')}\0{_inside(second, 'lib')}\0/\0\0\0\0\0{_nowhere('/usr/lib/')}\0"
     return old, new
 
 
