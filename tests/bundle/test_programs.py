@@ -6,6 +6,8 @@ import bz2
 import json
 import os
 import re
+import sqlite3
+import struct
 import subprocess
 from pathlib import Path
 
@@ -115,7 +117,7 @@ def test_hostile_configuration_is_not_read(bundle: Bundle, target: Path) -> None
         "etc/rpm/macros": f"%_dbpath {shell}\n",
         "usr/lib/rpm/macros": f"%_dbpath {shell}\n",
         "usr/lib/rpm/rpmrc": "owned\n",
-        "etc/popt": "rpm exec --owned /opt/evil.so\n",
+        "etc/popt": "rpm alias --trick --eval owned\n",
         "usr/lib/ssl/openssl.cnf": "owned = [\n",
         "usr/lib/python3.13/os.py": "print('owned')\n",
         "usr/lib/ruby/3.3.0/rubygems.rb": "warn 'owned'\n",
@@ -131,6 +133,7 @@ def test_hostile_configuration_is_not_read(bundle: Bundle, target: Path) -> None
         ("getent", "passwd", "root"),
         ("bash", "-lc", "true"),
         ("rpm", "-qa"),
+        ("rpm", "--trick"),
         ("rpm", "--eval", "%_dbpath"),
         ("python3", "-c", "import os"),
         ("env", "-i", "/sys/firmware/bin/rpm", "--eval", "%_dbpath"),
@@ -143,6 +146,10 @@ def test_hostile_configuration_is_not_read(bundle: Bundle, target: Path) -> None
         done = within(bundle, target, *command)
         assert "owned" not in done.stdout + done.stderr, command
         assert "evil" not in done.stderr, command
+    (target / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    assert within(bundle, target, "getent", "passwd", "root").stdout.startswith("root:"), (
+        "asks the target's sources"
+    )
 
 
 def test_libraries_of_the_target_are_never_found(bundle: Bundle, target: Path) -> None:
@@ -287,3 +294,53 @@ def test_size_without_content(bundle: Bundle) -> None:
 @pytest.mark.slow
 def test_compressed_size_without_content(bundle: Bundle) -> None:
     assert compressed_size(bundle.path, content=False) <= 25_000_000
+
+
+INDEXES = (
+    "Name Basenames Group Requirename Providename Conflictname Obsoletename Triggername Dirnames Installtid "
+    "Sigmd5 Sha1header Filetriggername Transfiletriggername Recommendname Suggestname Supplementname "
+    "Enhancename"
+)
+
+
+def rpm_header(tags: dict[int, str | int]) -> bytes:
+    """Return a package's header as rpm stores it (lib/header.c): an index of tags, then their data."""
+    index, store = b"", b""
+    for tag, value in sorted(tags.items()):
+        if isinstance(value, int):
+            store += b"\0" * (-len(store) % 4)
+        kind, data = (4, struct.pack(">I", value)) if isinstance(value, int) else (6, value.encode() + b"\0")
+        index += struct.pack(">iiii", tag, kind, len(store), 1)
+        store += data
+    return struct.pack(">ii", len(tags), len(store)) + index + store
+
+
+def rpm_database(path: Path) -> None:
+    """Write the database of a system with one package, in the mode (WAL) and tables that rpm uses."""
+    path.parent.mkdir(parents=True)
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+    for name in INDEXES.split():
+        columns = "key TEXT NOT NULL, hnum INTEGER NOT NULL, idx INTEGER NOT NULL"
+        database.execute(f"CREATE TABLE '{name}' ({columns})")
+    tags: dict[int, str | int] = {1000: "tiny", 1001: "1.0", 1002: "3", 1009: 0, 1014: "MIT"}
+    tags |= {1021: "linux", 1022: "noarch", 1044: "tiny-1.0-3.src.rpm"}
+    database.execute("INSERT INTO Packages (hnum, blob) VALUES (1, ?)", (rpm_header(tags),))
+    database.execute("INSERT INTO Name VALUES ('tiny', 1, 0)")
+    database.commit()
+    database.close()
+
+
+@pytest.mark.parametrize("place", ["var/lib/rpm", "usr/lib/sysimage/rpm"])
+def test_rpm_reads_a_database_beside_which_it_cannot_write(bundle: Bundle, target: Path, place: str) -> None:
+    rpm_database(target / place / "rpmdb.sqlite")
+    before = sorted((target / place).iterdir())
+    for command in (("rpm", "-qa"), ("rpm", "-q", "tiny"), ("env", "-i", "/sys/firmware/bin/rpm", "-qa")):
+        done = within(bundle, target, *command)
+        assert (done.stdout, done.stderr) == ("tiny-1.0-3.noarch\n", ""), command
+    assert sorted((target / place).iterdir()) == before
+
+
+def test_rpm_of_a_target_without_packages_is_quiet(bundle: Bundle, target: Path) -> None:
+    assert within(bundle, target, "rpm", "-q", "tiny").returncode == 1
