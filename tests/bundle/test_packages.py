@@ -42,9 +42,9 @@ def test_malformed_line_is_named(line: str) -> None:
 
 def test_uris_give_versions_with_epochs() -> None:
     text = f"""Reading package lists...
-'http://deb.debian.org/debian/pool/main/r/ruby_3.3%2bb1_amd64.deb' ruby_1%3a3.3+b1_amd64.deb 33 SHA256:{HASH}
-'http://deb.debian.org/debian/pool/main/x/x_1_all.deb' x_1~deb13u1_all.deb 44 SHA256:{HASH}
-'http://deb.debian.org/debian/pool/main/y/y_1_all.deb' y_1_all.deb 44 MD5Sum:{HASH[:32]}
+'http://archive.example/debian/pool/main/r/ruby_3.3%2bb1_amd64.deb' ruby_1%3a3.3+b1_amd64.deb 33 SHA256:{HASH}
+'http://archive.example/debian/pool/main/x/x_1_all.deb' x_1~deb13u1_all.deb 44 SHA256:{HASH}
+'http://archive.example/debian/pool/main/y/y_1_all.deb' y_1_all.deb 44 MD5Sum:{HASH[:32]}
 """
     assert parse_uris(text, "amd64") == [
         Package("ruby", "1:3.3+b1", "amd64", HASH),

@@ -28,6 +28,7 @@ from typing import IO, Any
 import filelock
 import platformdirs
 
+from toolkit import debian
 from toolkit.bundle import contents, sbom
 from toolkit.bundle.namespaces import PRIVATE, require
 from toolkit.bundle.tree import digest, normalise
@@ -49,13 +50,6 @@ KEEP_STAGES = 2
 """Roots and bases that stay in the cache."""
 KEEP_DAYS = 14
 """What nobody used for so long leaves the cache."""
-
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-SOURCES = (
-    f"deb http://deb.debian.org/debian {contents.SUITE} main",
-    f"deb http://deb.debian.org/debian {contents.SUITE}-updates main",
-    f"deb http://deb.debian.org/debian-security {contents.SUITE}-security main",
-)
 
 GEM_SERVER = "https://rubygems.cinc.sh"
 """Where the CINC project publishes the auditor's gems; what they depend on comes from RubyGems."""
@@ -153,7 +147,8 @@ class Builder:
             [
                 str(ROOT_FORMAT),
                 platform.machine(),
-                *SOURCES,
+                contents.SUITE,
+                debian.mirror(),
                 *contents.PACKAGES,
                 *contents.TOOLS,
                 LOCK.read_text(),
@@ -218,9 +213,7 @@ class Builder:
         return _key([contents.AUDITOR, platform.machine(), LOCK.read_text()])
 
     def _make(self, stages: Sequence[tuple[Path, Callable[[Path], None]]]) -> None:
-        require(
-            "building the bundle", {"mmdebstrap": "mmdebstrap"}, {KEYRING: KEYRING.stem.removesuffix(".gpg")}
-        )
+        require("building the bundle", {"mmdebstrap": "mmdebstrap"}, {debian.KEYRING: debian.KEYRING.stem})
         self.cache.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.cache / "lock")
         try:
@@ -267,14 +260,14 @@ class Builder:
                 "--variant=apt",
                 "--format=directory",
                 "--include=python3",
-                f"--keyring={KEYRING}",
+                f"--keyring={debian.KEYRING}",
             ]
             options += ["--aptopt=Acquire::Languages none", "--aptopt=Acquire::Retries 3"]
             options += [
                 f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("man", "locale", "info", "doc")
             ]
             options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", f"--customize-hook={hook}"]
-            self._run(["mmdebstrap", *options, contents.SUITE, str(tree), *SOURCES])
+            self._run(["mmdebstrap", *options, contents.SUITE, str(tree), *debian.sources(contents.SUITE)])
 
     def _make_base(self, tree: Path) -> None:
         self.progress("cutting the bundle out of the root")

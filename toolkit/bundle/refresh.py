@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from toolkit import debian
 from toolkit.bundle import contents
-from toolkit.bundle.build import KEYRING, LOCK, SOURCES, Progress
+from toolkit.bundle.build import LOCK, Progress
 from toolkit.bundle.gems import archives
 from toolkit.bundle.packages import Package, parse_uris, read_lock, write_lock
 from toolkit.errors import ScanError
@@ -31,7 +32,8 @@ def refresh_lock(
     """Write packages.lock anew and return what changed: "architecture name" → (old version, new version).
 
     Gems are pinned as they lie in the GEM_HOME `gems` (one that was fetched); without it their pins stay as
-    they are. Needs apt-get, not root; nothing is installed. Raises ScanError when the archive can't be asked.
+    they are. Needs apt-get and mmdebstrap, not root; nothing is installed. Raises ScanError when the archive
+    can't be asked.
     """
     old = path.read_text() if path.exists() else ""
     before = _versions(old)
@@ -72,7 +74,7 @@ def _private_apt(scratch: Path, architecture: str) -> list[str]:
     for name in ("lists/partial", "archives/partial", "etc"):
         (scratch / name).mkdir(parents=True)
     (scratch / "status").touch()
-    lines = [line.replace("deb ", f"deb [signed-by={KEYRING}] ", 1) for line in SOURCES]
+    lines = debian.sources(contents.SUITE)
     (scratch / "etc" / "sources.list").write_text("\n".join(lines) + "\n")
     settings = {
         "Dir::State": scratch,

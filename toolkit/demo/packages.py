@@ -8,7 +8,6 @@ of a package in a suite, so a pin may outlive what it names: then the archive's 
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 import urllib.parse
@@ -16,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit import debian
 from toolkit.demo import cache, needs
 from toolkit.errors import ScanError
 
 LOCK = Path(__file__).with_name("packages.lock")
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-MIRROR = "http://deb.debian.org"
-_OFFLINE = "check that Debian's archive can be reached, or name a mirror with BARESCAN_DEBIAN_MIRROR"
+OFFLINE = f"check that Debian's archive can be reached, or name a mirror with {debian.MIRROR_VARIABLE}"
 _URI = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) \d+ SHA256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
 
 
@@ -38,22 +36,6 @@ class Package:
     def path(self) -> Path:
         """Return where the cache keeps the file."""
         return cache.folder("debs") / f"{self.sha256}.deb"
-
-
-def mirror() -> str:
-    """Return the archive's address without `/debian`; BARESCAN_DEBIAN_MIRROR names another."""
-    return os.environ.get("BARESCAN_DEBIAN_MIRROR", MIRROR).rstrip("/")
-
-
-def sources(suite: str) -> list[str]:
-    """Return the apt sources of a suite with its security updates."""
-    if not KEYRING.exists():
-        raise ScanError(f"there is no {KEYRING}", "apt-get install debian-archive-keyring")
-    options = f"[signed-by={KEYRING}]"
-    return [
-        f"deb {options} {mirror()}/debian {suite} main",
-        f"deb {options} {mirror()}/debian-security {suite}-security main",
-    ]
 
 
 def architecture() -> str:
@@ -115,7 +97,7 @@ class _Apt:
         for name in ("lists/partial", "cache/archives/partial"):
             (self._base / name).mkdir(parents=True, exist_ok=True)
         (self._base / "status").touch()
-        (self._base / "sources.list").write_text("\n".join(sources(suite)) + "\n")
+        (self._base / "sources.list").write_text("\n".join(debian.sources(suite)) + "\n")
         options = {
             "Dir::Etc::sourcelist": self._base / "sources.list",
             "Dir::Etc::sourceparts": "-",
@@ -131,9 +113,7 @@ class _Apt:
         self._options = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
 
     def _run(self, *arguments: str, directory: Path | None = None) -> str:
-        return needs.run(
-            ["apt-get", "-q", *self._options, *arguments], _OFFLINE, directory=directory
-        ).decode()
+        return needs.run(["apt-get", "-q", *self._options, *arguments], OFFLINE, directory=directory).decode()
 
     def update(self) -> None:
         self._run("-o", "APT::Update::Error-Mode=any", "update")
@@ -146,7 +126,7 @@ class _Apt:
             found[name] = Package(name, urllib.parse.unquote(version), match["sha256"])
         missing = [name for name in names if name not in found]
         if missing:
-            raise ScanError(f"the archive has no package {', '.join(missing)}", _OFFLINE)
+            raise ScanError(f"the archive has no package {', '.join(missing)}", OFFLINE)
         return [found[name] for name in names]
 
     def download(self, package: Package) -> None:
@@ -158,5 +138,5 @@ class _Apt:
             (file,) = Path(scratch).glob("*.deb")
             found = cache.file_hash(file)
             if found != package.sha256:
-                raise ScanError(f"{file.name} has SHA-256 {found}, not {package.sha256}", _OFFLINE)
+                raise ScanError(f"{file.name} has SHA-256 {found}, not {package.sha256}", OFFLINE)
             file.rename(package.path)

@@ -12,14 +12,33 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from toolkit import debian
 from toolkit.demo import cache, needs, packages
 from toolkit.errors import CallError
 
 SUITES = {"stable": "trixie", "trixie": "trixie", "bookworm": "bookworm", "ubuntu2204": "bookworm"}
 """Name of a tree → Debian suite its packages are of. `ubuntu2204` is bookworm under another name."""
 
-# What SSG's platform check reads is /etc/lsb-release: its oval:ssg-installed_OS_is_ubuntu2204.
-_UBUNTU_OS_RELEASE = """\
+# What SSG's platform checks read beside os-release: lsb-release for Ubuntu, debian_version for Debian.
+SYSTEMS = {
+    "debian12": {
+        "etc/debian_version": "12.5\n",
+        "usr/lib/os-release": """\
+PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
+NAME="Debian GNU/Linux"
+VERSION_ID="12"
+VERSION_CODENAME=bookworm
+ID=debian
+""",
+    },
+    "ubuntu2204": {
+        "etc/lsb-release": """\
+DISTRIB_ID=Ubuntu
+DISTRIB_RELEASE=22.04
+DISTRIB_CODENAME=jammy
+DISTRIB_DESCRIPTION="Ubuntu 22.04.5 LTS"
+""",
+        "usr/lib/os-release": """\
 PRETTY_NAME="Ubuntu 22.04.5 LTS"
 NAME="Ubuntu"
 VERSION_ID="22.04"
@@ -28,13 +47,10 @@ VERSION_CODENAME=jammy
 ID=ubuntu
 ID_LIKE=debian
 UBUNTU_CODENAME=jammy
-"""
-_UBUNTU_LSB_RELEASE = """\
-DISTRIB_ID=Ubuntu
-DISTRIB_RELEASE=22.04
-DISTRIB_CODENAME=jammy
-DISTRIB_DESCRIPTION="Ubuntu 22.04.5 LTS"
-"""
+""",
+    },
+}
+"""System that a tree can pass for → its files."""
 
 
 def tree(
@@ -53,13 +69,13 @@ def tree(
     needs.root("building a tree")
     wanted = sorted(set(extra))
     recipe = inspect.getsource(sys.modules[__name__])
-    path = cache.folder("trees") / f"{suite}-{cache.key([packages.mirror(), *wanted, recipe])}"
+    path = cache.folder("trees") / f"{suite}-{cache.key([debian.mirror(), *wanted, recipe])}"
 
     def build(root: Path) -> None:
         progress(f"building a full root of {suite}: {' '.join(wanted) or 'nothing extra'}")
         _debootstrap(SUITES[suite], wanted, root)
         if suite == "ubuntu2204":
-            _pass_for_ubuntu(root)
+            pass_for(root, "ubuntu2204")
 
     cached = cache.built_once(path, build)
     if dest is None:
@@ -72,10 +88,10 @@ def _debootstrap(suite: str, extra: list[str], root: Path) -> None:
     # A directory that exists must be empty, and mmdebstrap wants to set its mode itself.
     arguments = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet"]
     arguments += [f"--include={','.join(extra)}"] if extra else []
-    arguments += [suite, str(root), *packages.sources(suite)]
+    arguments += [suite, str(root), *debian.sources(suite)]
     needs.run(
         arguments,
-        "check that Debian's archive can be reached, or name a mirror with BARESCAN_DEBIAN_MIRROR",
+        packages.OFFLINE,
         environment={"DEBIAN_FRONTEND": "noninteractive", "TMPDIR": os.environ.get("TMPDIR", "/tmp")},  # noqa: S108
     )
     for name in ("dev", "run"):
@@ -88,6 +104,7 @@ def _debootstrap(suite: str, extra: list[str], root: Path) -> None:
     mtab.symlink_to("../proc/self/mounts")
 
 
-def _pass_for_ubuntu(root: Path) -> None:
-    (root / "usr/lib/os-release").write_text(_UBUNTU_OS_RELEASE)
-    (root / "etc/lsb-release").write_text(_UBUNTU_LSB_RELEASE)
+def pass_for(root: Path, system: str) -> None:
+    """Make a tree's own statements those of another system, one of `SYSTEMS`."""
+    for path, text in SYSTEMS[system].items():
+        (root / path).write_text(text)
