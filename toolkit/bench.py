@@ -28,19 +28,7 @@ from toolkit.runtimes.session import Outcome, converse
 from toolkit.scan import Request, scan
 
 _PACKAGES = ("openscap-scanner", "ssg-debderived", "ssg-debian")
-_SCANS = {
-    "debian12": (
-        "anssi_bp28_high",
-        {"etc/debian_version": "12.5\n", "usr/lib/os-release": 'ID=debian\nVERSION_ID="12"\n'},
-    ),
-    "ubuntu2204": (
-        "stig",
-        {
-            "etc/lsb-release": "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=22.04\nDISTRIB_CODENAME=jammy\n",
-            "usr/lib/os-release": 'ID=ubuntu\nVERSION_ID="22.04"\n',
-        },
-    ),
-}
+_SCANS = {"debian12": "anssi_bp28_high", "ubuntu2204": "stig"}
 Say = Callable[[str], None]
 
 
@@ -151,21 +139,18 @@ def all_figures(bundle: Bundle, rounds: int, say: Say) -> list[Figure]:
         figures = entering(bundle, distroless.uri, 10 * rounds)
     finally:
         targets.down("bench")
-    for name, (profile, files) in _SCANS.items():
-        figures += _on_full_tree(bundle, name, profile, files, rounds, say)
+    for name, profile in _SCANS.items():
+        figures += _on_full_tree(bundle, name, profile, rounds, say)
     return [*figures, *memory(), *size(bundle)]
 
 
-def _on_full_tree(
-    bundle: Bundle, name: str, profile: str, files: dict[str, str], rounds: int, say: Say
-) -> list[Figure]:
+def _on_full_tree(bundle: Bundle, name: str, profile: str, rounds: int, say: Say) -> list[Figure]:
     """Compare in a tree that has the same version of oscap and passes for the system of the content."""
     native = ["oscap", "xccdf", "eval", "--profile", profile, "--results", "/dev/shm/results.xml"]  # noqa: S108
     native.append(f"/usr/share/xml/scap/ssg/content/ssg-{name}-ds.xml")
     with tempfile.TemporaryDirectory() as folder:
         root = trees.tree("stable", _PACKAGES, dest=Path(folder) / "root", progress=say)
-        for path, text in files.items():
-            (root / path).write_text(text)
+        trees.pass_for(root, name)
         target = targets.run_inside(root, f"bench-{name}")
         try:
             return against_native(bundle, target, f"scap:{name}#{profile}", native, rounds, say)
