@@ -230,6 +230,32 @@ def test_users_are_the_targets(bundle: Bundle, target: Path) -> None:
     assert done.stdout == "someone:someones\n"
 
 
+def test_chage_reads_the_targets_shadow_file(bundle: Bundle, target: Path) -> None:
+    """And asks no name service and no audit socket, which the kernel may refuse."""
+    (target / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n")
+    (target / "etc" / "shadow").write_text("root:*:20000:0:99999:7:::\nann:!:20000:3:60:7:::\n")
+    (target / "etc" / "nsswitch.conf").write_text("passwd: evil\nsubid: evil\n")
+    done = within(bundle, target, "chage", "-l", "ann")
+    assert done.returncode == 0, done.stderr
+    found = dict(re.findall(r"^(.*?)\t*: (.*)$", done.stdout, re.MULTILINE))
+    assert found["Minimum number of days between password change"] == "3"
+    assert found["Maximum number of days between password change"] == "60"
+    assert within(bundle, target, "chage", "-l", "nobody-here").returncode == 1
+
+
+def test_lsattr_reads_the_targets_flags(bundle: Bundle, target: Path) -> None:
+    file = target / "opt" / "fixed"
+    file.write_text("x")
+    if subprocess.run(["chattr", "+i", file], capture_output=True, check=False).returncode:
+        pytest.skip("this file system or kernel does not let root set file flags")
+    try:
+        done = within(bundle, target, "lsattr", "/opt/fixed")
+    finally:
+        subprocess.run(["chattr", "-i", file], check=True)
+    flags, name = done.stdout.split()
+    assert ("i" in flags, name) == (True, "/opt/fixed"), done.stderr
+
+
 def test_which_answers_by_mode_bits(bundle: Bundle, target: Path) -> None:
     (target / "usr" / "bin" / "tool").write_text("")
     (target / "usr" / "bin" / "tool").chmod(0o755)

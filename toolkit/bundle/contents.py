@@ -17,6 +17,7 @@ PACKAGES = (
     "bash",
     "coreutils",
     "diffutils",
+    "e2fsprogs",
     "findutils",
     "gawk",
     "grep",
@@ -28,6 +29,7 @@ PACKAGES = (
     "libcap2-bin",
     "mount",
     "openscap-scanner",
+    "passwd",
     "procps",
     "python3",
     "rpm",
@@ -54,6 +56,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "bash": ("bash",),
     "diffutils": ("cmp", "diff"),
     "dpkg": ("dpkg", "dpkg-query"),
+    "e2fsprogs": ("lsattr",),
     "findutils": ("find", "xargs"),
     "gawk": ("gawk",),
     "grep": ("grep",),
@@ -65,6 +68,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "libcap2-bin": ("getcap",),
     "mount": ("mount",),
     "openscap-scanner": ("oscap",),
+    "passwd": ("chage",),
     "procps": ("free", "pgrep", "ps", "pmap", "pwdx", "sysctl", "uptime", "vmstat", "w"),
     "python3.13-minimal": ("python3.13",),
     "rpm": ("rpm",),
@@ -167,10 +171,11 @@ module\tCP1252//\t\tINTERNAL\t\tCP1252\t1
 module\tINTERNAL\t\tCP1252//\t\tCP1252\t1
 """
 
-STUBBED = ("libcurl.so.4", "libgssapi_krb5.so.2")
-"""Libraries of which only an empty shell of our own is shipped: the engine has no network, and they bring
-TLS, Kerberos and LDAP with their plugins. Every function in a shell returns 0, which is "no handle" to its
-callers."""
+STUBBED = ("libaudit.so.1", "libcurl.so.4", "libgssapi_krb5.so.2")
+"""Libraries of which only an empty shell of our own is shipped. Every function in a shell returns 0, which is
+"no handle" to its callers. The engine has no network, and curl and GSSAPI bring TLS, Kerberos and LDAP with
+their plugins. Nor has it the kernel's audit socket, without which chage would end before it reads anything;
+what it would say there is that somebody changed an account."""
 
 DEFAULTS = {
     "libcrypto.so.3": {"OPENSSL_CONF": "/sys/firmware/etc/openssl.cnf"},

@@ -62,7 +62,8 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
     """Return every rewrite for one architecture, in the order in which they apply.
 
     Sources: glibc's elf/dl-load.c, elf/rtld.c, nss/nss_database.c, locale/findlocale.c, iconv/gconv_conf.c,
-    nscd/nscd-client.h; rpm's lib/rpmrc.c; OpenSSL's OPENSSLDIR; bash's pathnames.h; oscap's oscap_acquire.c.
+    nscd/nscd-client.h; rpm's lib/rpmrc.c; OpenSSL's OPENSSLDIR; bash's pathnames.h; oscap's oscap_acquire.c;
+    shadow's lib/nss.c (which loads the module that is named), lib/nscd.c, lib/sssd.c.
     """
     multiarch, lib = f"/usr/lib/{triplet}", f"/lib/{triplet}"
     return (
@@ -91,6 +92,9 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
         Rewrite("liblua5*", "/usr/lib/lua", _nowhere("/usr/lib/lua"), 1),
         Rewrite("libxml2.so*", "/etc/xml/catalog", _nowhere("/etc/xml/catalog", "/catalog"), 1),
         Rewrite("libgcrypt.so*", "/etc/gcrypt/", _empty("/etc/gcrypt/"), 1),
+        Rewrite("chage", "/etc/nsswitch.conf", _nowhere("/etc/nsswitch.conf"), 1, 1),
+        Rewrite("chage", "/usr/sbin/nscd", _nowhere("/usr/sbin/nscd", "/nscd"), 1, 1),
+        Rewrite("chage", "/usr/sbin/sss_cache", _nowhere("/usr/sbin/sss_cache", "/sss_cache"), 1, 1),
         Rewrite("dpkg", "/etc/dpkg", _nowhere("/etc/dpkg"), 1),
         Rewrite("bash", "/etc/profile", _empty("/etc/profile"), 1, 1),
         Rewrite("bash", "/etc/bash.bash", _empty("/etc/bash.bash"), 1, 2),

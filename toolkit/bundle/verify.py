@@ -9,11 +9,13 @@ from toolkit.bundle.build import Bundle
 from toolkit.bundle.namespaces import PRIVATE, require
 
 CALLS: dict[str, tuple[str, ...]] = {
+    "chage": ("--help",),
     "dmesg": ("-V",),
     "getcap": ("/",),
     "hostname": ("-V",),
     "ip": ("-V",),
     "kmod": ("-V",),
+    "lsattr": ("-d", "/proc"),
     "lsmod": ("-V",),
     "pidof": ("no such process",),
     "test": ("x", "=", "x"),
@@ -21,7 +23,7 @@ CALLS: dict[str, tuple[str, ...]] = {
 }
 """Program → arguments of a call that ends with status 0; for all others it is --version."""
 
-STATUS = {"false": 1, "pidof": 1}
+STATUS = {"false": 1, "lsattr": 1, "pidof": 1}
 
 ENGINES = {
     "cinc": ("ruby", "--disable=gems", "/sys/firmware/lib/barescan/auditor.rb", "version"),
