@@ -152,3 +152,11 @@ def test_nothing_is_hidden_when_processes_cannot_be_told_apart(nested: Bundle, k
         (nested.view / "target-pid-ns").unlink()
         assert os.getpid() in processes(nested, ["ls", "/proc"])[1]
     assert str(os.getpid()) in nested.text("ls", "/proc").split()
+
+
+def test_ps_finds_itself_where_proc_numbers_it_otherwise(mounting: Bundle) -> None:
+    """As in a scan: our PID namespace is nested in that of /proc, and our numbers there are other ones or none."""
+    inside = "for i in 1 2 3 4 5 6; do (:); done; ps -p 1 -o pid=; :"
+    nested = f'unshare --pid --fork sh -c "{inside}"; :'
+    done = mounting.run("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", nested)
+    assert (done.stdout.strip(), done.stderr) == ("1", "")
