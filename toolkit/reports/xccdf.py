@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
-from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import iterparse
+from lxml.etree import XMLSyntaxError, iterparse
+from lxml.etree import _Element as Element
 
 from toolkit.errors import ScanError
 from toolkit.reports.hdf import Control, Report, Result
@@ -95,9 +94,9 @@ def xccdf_to_hdf(stream: BinaryIO, *, engine_version: str, target: str) -> Repor
     reader = _Reader()
     try:
         _walk(_Capped(stream), reader)
-    except (ParseError, DefusedXmlException) as error:
+    except XMLSyntaxError as error:
         raise _untrustworthy(
-            f"it is no well-formed XML without a DTD ({visible(str(error), 120)})"
+            f"it is no well-formed XML ({visible(str(error), 120)})"
         ) from error
     if reader.test is None:
         raise _untrustworthy("it has no TestResult of XCCDF 1.2")
@@ -140,7 +139,7 @@ class _Reader:
     def begin(self, element: Element) -> None:
         """Take an element whose attributes alone are known yet."""
         if element.tag == f"{_NAMESPACE}TestResult":
-            self.test = _Test(dict(element.attrib))
+            self.test = _Test({str(name): str(value) for name, value in element.attrib.items()})
         elif element.tag == f"{_NAMESPACE}Benchmark":
             self.benchmark["id"] = element.get("id", "")
 
@@ -215,8 +214,20 @@ def _walk(stream: _Capped, reader: _Reader) -> None:
     """Hand the elements over as they end, and let go of them: memory holds what is kept and no more."""
     stack: list[Element] = []
     kept = 0  # depth of the element that is being kept whole; 0 is none
-    for event, element in iterparse(stream, events=("start", "end"), forbid_dtd=True):
+    parsed = iterparse(
+        stream,
+        events=("start", "end"),
+        load_dtd=False,
+        no_network=True,
+        resolve_entities=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    for event, element in parsed:
         if event == "start":
+            if not stack and element.getroottree().docinfo.doctype:
+                raise _untrustworthy("it has a DTD")
             if len(stack) >= MAX_DEPTH:
                 raise _untrustworthy(f"it is nested deeper than {MAX_DEPTH} levels")
             reader.begin(element)
@@ -270,7 +281,7 @@ def _fix_text(rule: Element) -> str:
     fixes = sorted(
         rule.iter(f"{_NAMESPACE}fix"), key=lambda fix: not fix.get("system", "").endswith("script:sh")
     )
-    scripts = ("".join(fix.itertext())[:MAX_TEXT].strip() for fix in fixes)
+    scripts = (_verbatim(fix)[:MAX_TEXT].strip() for fix in fixes)
     return next((text for text in (*texts, *scripts) if text), "")
 
 
@@ -362,7 +373,7 @@ def _messages(element: Element) -> Iterator[str]:
     for message in element.iter(f"{_NAMESPACE}message"):
         yield _text(message)
     for printed in element.iter(f"{_NAMESPACE}check-import"):
-        text = "".join(printed.itertext()).strip()
+        text = _verbatim(printed).strip()
         if text:
             yield f"{printed.get('import-name', 'output')}: {text}"
 
@@ -432,8 +443,12 @@ def _seconds(attributes: Mapping[str, str]) -> float:
 
 def _name(element: Element) -> str:
     """Return an element's name when it is one of XCCDF, else nothing."""
-    tag = element.tag
+    tag = str(element.tag)
     return tag.removeprefix(_NAMESPACE) if tag.startswith(_NAMESPACE) else ""
+
+
+def _verbatim(element: Element) -> str:
+    return "".join(map(str, element.itertext()))
 
 
 def _text(element: Element) -> str:
@@ -447,7 +462,7 @@ def _pieces(element: Element) -> Iterator[str]:
     """Yield the pieces of a text; the recursion is bounded by `MAX_DEPTH`."""
     yield element.text or ""
     for child in element:
-        name = child.tag.rpartition("}")[2]
+        name = str(child.tag).rpartition("}")[2]
         if name in _BLOCKS:
             yield "\n"
         yield from _pieces(child)
