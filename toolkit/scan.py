@@ -120,6 +120,7 @@ class _Scan:
             "argv": list(self.plan.argv),
             "env": dict(self.plan.env),
             "outputs": list(self.plan.outputs),
+            "unpack": dict(self.plan.unpack),
             "timeout": request.timeout,
             "remote_mounts": request.remote_mounts,
         }

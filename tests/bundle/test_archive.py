@@ -24,7 +24,7 @@ def small(tmp_path: Path) -> Bundle:
     tree.write("bundle.json", json.dumps({"format": 1}))
     tree.write("bin/program", "x" * 1000, mode=0o755)
     tree.link("bin/alias", "program")
-    tree.write("share/scap/content.xml.bz2", bytes(range(256)) * 8)
+    tree.write("share/scap/content.xml.gz", bytes(range(256)) * 8)
     return Bundle(tree.root, {})
 
 

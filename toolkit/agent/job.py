@@ -25,6 +25,7 @@ class Job:
     pid: int | None = None
     rootfs: str | None = None
     remote_mounts: bool = False
+    unpack: dict[str, str] = field(default_factory=dict)
     max_output: int = 64 << 20
     max_report: int = 256 << 20
     scratch_bytes: int = 256 << 20
@@ -58,8 +59,9 @@ def receive(stream: Stream) -> Job:
 def _check(job: Job) -> None:
     if (job.pid is None) == (job.rootfs is None):
         raise AgentError("a job names one target: a pid or a root directory", status=1)
-    if any("/" in name or name.startswith(".") for name in job.outputs) or not job.argv:
-        raise AgentError("the job's outputs are plain file names and its command is not empty", status=1)
+    names = [*job.outputs, *job.unpack]
+    if any("/" in name or name.startswith(".") for name in names) or not job.argv:
+        raise AgentError("a job's outputs are plain file names and its command is not empty", status=1)
 
 
 def _safe_name(about: dict[str, Any]) -> str:

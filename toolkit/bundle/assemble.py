@@ -9,7 +9,6 @@ there takes seconds. Standard library only: it is the root's Python that runs th
 from __future__ import annotations
 
 import argparse
-import bz2
 import compileall
 import gzip
 import json
@@ -332,8 +331,8 @@ def _scap(assembly: Assembly) -> dict[str, str]:
     content = {}
     for name, file in contents.CONTENT.items():
         source = Path("/usr/share/xml/scap/ssg/content", file)
-        place = f"share/scap/{file}.bz2"
-        tree.copy(source, place).write_bytes(bz2.compress(source.read_bytes()))
+        place = f"share/scap/{file}.gz"
+        tree.copy(source, place).write_bytes(gzip.compress(source.read_bytes(), mtime=0))
         content[name] = place
     return content
 

@@ -43,6 +43,8 @@ class Plan:
     env: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     """File names in `SCRATCH` that the engine writes and the agent brings back."""
+    unpack: Mapping[str, str] = field(default_factory=dict)
+    """File names in `SCRATCH` for which the agent unpacks a gzip file of the bundle (its path there)."""
     title: str = ""
     """What the user knows the profile as."""
     sha256: str = ""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from toolkit.engines.base import JOB, MOUNT, SCRATCH, Engine, Options, Plan, Progress, RawResult, SentFile
 from toolkit.errors import BarescanError, CallError, ScanError
 from toolkit.reports.xccdf import xccdf_to_hdf
 
-_RESULTS = "results.xml"
+_RESULTS, _UNPACKED = "results.xml", "content.xml"
 _OK = {0, 2}  # oscap(8): 0 all rules passed, 2 at least one failed or is unknown; 1 is an error
 _LINE = re.compile(r"^(?:\r|\x1b\[[0-9;]*[A-Za-z])*([\w.:-]{1,300}):([a-z]{4,20})\s*$")
 _NOISE = ("WARNING", "W: ", "I: ", "E: oscap: Recv")
@@ -20,6 +22,15 @@ _CALLERS_FAULT = re.compile(
 )
 _PREFIX = "xccdf_org.ssgproject.content_rule_"
 _MAX_CONTENT_BYTES = 200 << 20
+
+
+class _Content(NamedTuple):
+    """Where the content is in the target, the SHA-256 of its file (hex), and how it gets there."""
+
+    path: str
+    sha256: str
+    files: tuple[SentFile, ...] = ()
+    unpack: Mapping[str, str] = MappingProxyType({})
 
 
 class OpenscapEngine(Engine):
@@ -44,15 +55,16 @@ class OpenscapEngine(Engine):
         source, _, profile_id = profile.partition("#")
         if not profile_id:
             raise CallError(f"{profile!r} names no profile", f"write {source}#PROFILE-ID{self._hint()}")
-        content, files, digest = self._content(source)
+        content = self._bundled(source) if source.startswith("scap:") else self._sent(source)
         rules = [part for rule in options.controls for part in ("--rule", _full_rule(rule))]
         return Plan(
             argv=(
                 f"{MOUNT}/bin/oscap",
                 *("xccdf", "eval", "--progress", "--profile", profile_id, *rules),
-                *("--results", f"{SCRATCH}/{_RESULTS}", content),
+                *("--results", f"{SCRATCH}/{_RESULTS}", content.path),
             ),
-            files=files,
+            files=content.files,
+            unpack=content.unpack,
             env={
                 "OSCAP_SCHEMA_PATH": f"{MOUNT}/share/openscap/schemas",
                 "OSCAP_XSLT_PATH": f"{MOUNT}/share/openscap/xsl",
@@ -61,21 +73,23 @@ class OpenscapEngine(Engine):
             },
             outputs=(_RESULTS,),
             title=profile,
-            sha256=digest,
+            sha256=content.sha256,
         )
 
     def _hint(self) -> str:
         names = ", ".join(f"scap:{name}" for name in sorted(self.manifest.get("content", {})))
         return f" (content in this bundle: {names})" if names else ""
 
-    def _content(self, source: str) -> tuple[str, tuple[SentFile, ...], str]:
-        """Return the content's path in the target, the files to send, its SHA-256 (hex)."""
-        if source.startswith("scap:"):
-            name = source.removeprefix("scap:")
-            entry = self.manifest.get("content", {}).get(name)
-            if entry is None:
-                raise CallError(f"the bundle has no SCAP content {name!r}", f"name a file{self._hint()}")
-            return f"{MOUNT}/{entry}", (), self.manifest.get("content_sha256", {}).get(name, "")
+    def _bundled(self, source: str) -> _Content:
+        name = source.removeprefix("scap:")
+        entry = self.manifest.get("content", {}).get(name)
+        if entry is None:
+            raise CallError(f"the bundle has no SCAP content {name!r}", f"name a file{self._hint()}")
+        digest = self.manifest.get("content_sha256", {}).get(name, "")
+        return _Content(f"{SCRATCH}/{_UNPACKED}", digest, unpack={_UNPACKED: entry})
+
+    @staticmethod
+    def _sent(source: str) -> _Content:
         try:
             path = Path(source)
             if path.stat().st_size > _MAX_CONTENT_BYTES:
@@ -88,7 +102,7 @@ class OpenscapEngine(Engine):
         if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"BZh")):
             raise CallError(f"{source} is empty or not XML", "name an XCCDF file or a SCAP data stream")
         name = f"content/{path.name}"
-        return f"{JOB}/{name}", (SentFile(name, content),), hashlib.sha256(content).hexdigest()
+        return _Content(f"{JOB}/{name}", hashlib.sha256(content).hexdigest(), (SentFile(name, content),))
 
     def to_hdf(self, plan: Plan, result: RawResult, *, target: str) -> dict[str, Any]:
         """Return the report; raises CallError or ScanError with oscap's own last words otherwise."""
