@@ -20,7 +20,7 @@ SUITES = {"stable": "trixie", "trixie": "trixie", "bookworm": "bookworm", "ubunt
 """Name of a tree → Debian suite its packages are of. `ubuntu2204` is bookworm under another name."""
 
 # What SSG's platform checks read beside os-release: lsb-release for Ubuntu, debian_version for Debian.
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, str | None]] = {
     "debian12": {
         "etc/debian_version": "12.5\n",
         "usr/lib/os-release": """\
@@ -29,6 +29,21 @@ NAME="Debian GNU/Linux"
 VERSION_ID="12"
 VERSION_CODENAME=bookworm
 ID=debian
+""",
+    },
+    "rhel9": {
+        "etc/debian_version": None,
+        "etc/lsb-release": None,
+        "etc/redhat-release": "Red Hat Enterprise Linux release 9.5 (Plow)\n",
+        "usr/lib/os-release": """\
+NAME="Red Hat Enterprise Linux"
+VERSION="9.5 (Plow)"
+ID="rhel"
+ID_LIKE="fedora"
+VERSION_ID="9.5"
+PLATFORM_ID="platform:el9"
+PRETTY_NAME="Red Hat Enterprise Linux 9.5 (Plow)"
+CPE_NAME="cpe:/o:redhat:enterprise_linux:9::baseos"
 """,
     },
     "ubuntu2204": {
@@ -50,7 +65,7 @@ UBUNTU_CODENAME=jammy
 """,
     },
 }
-"""System that a tree can pass for → its files."""
+"""System that a tree can pass for → its files; None is one that it has not."""
 
 
 def tree(
@@ -107,4 +122,12 @@ def _debootstrap(suite: str, extra: list[str], root: Path) -> None:
 def pass_for(root: Path, system: str) -> None:
     """Make a tree's own statements those of another system, one of `SYSTEMS`."""
     for path, text in SYSTEMS[system].items():
-        (root / path).write_text(text)
+        place = root / path
+        if text is None:
+            place.unlink(missing_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+    release = root / "etc/os-release"
+    if not release.exists() and not release.is_symlink():
+        release.symlink_to("../usr/lib/os-release")
