@@ -44,11 +44,17 @@ def report(**changes: Any) -> dict[str, Any]:
 
 
 def result(
-    tmp_path: Path, status: int, content: object = None, stderr: str = "", refused: str | None = "{}"
+    tmp_path: Path,
+    status: int,
+    content: object = None,
+    stderr: str = "",
+    refused: str | None = "{}",
+    absent: str | None = "{}",
 ) -> RawResult:
     texts = {
         "report.json": content if isinstance(content, str | None) else json.dumps(content),
         "refused.json": refused,
+        "absent.json": absent,
     }
     paths = {name: tmp_path / name for name, text in texts.items() if text is not None}
     for name, path in paths.items():
@@ -75,7 +81,7 @@ def test_the_profile_is_sent_below_the_job_and_run_there(profile: str) -> None:
     assert plan.argv[3:5] == ("exec", "/sys/firmware/job/profile")
     assert plan.argv[-3:] == ("--controls", "one", "/two.*/")
     assert {file.name for file in plan.files} == {"profile/inspec.yml", "profile/controls/one.rb"}
-    assert plan.outputs == ("report.json", "refused.json")
+    assert plan.outputs == ("report.json", "refused.json", "absent.json")
 
 
 def test_input_values_travel_in_private_files_only(profile: str, tmp_path: Path) -> None:
@@ -204,6 +210,37 @@ def test_a_control_that_asks_a_program_of_the_target_is_not_reviewed(status: str
 def test_no_pass_without_a_record_of_what_was_refused(record: str | None, tmp_path: Path) -> None:
     with pytest.raises(ScanError, match="record of what it could not run"):
         judge(result(tmp_path, 0, report(), refused=record))
+    with pytest.raises(ScanError, match="record of what it could not run"):
+        judge(result(tmp_path, 0, report(), absent=record))
+
+
+BROKEN = {"status": "failed", "code_desc": "x", "message": "undefined method `a' for nil", "backtrace": []}
+FINDING = {"status": "failed", "code_desc": "y", "message": "expected 1"}
+PASS = {"status": "passed", "code_desc": "z"}
+
+
+@pytest.mark.parametrize(
+    ("results", "absent", "status"),
+    [
+        ([PASS, BROKEN], '{"one": ["systemctl"]}', "not_reviewed"),
+        ([PASS, BROKEN], "{}", "profile_error"),
+        ([FINDING, BROKEN], '{"one": ["systemctl"]}', "profile_error"),
+        ([BROKEN | {"message": "uninitialized constant X"}], '{"one": ["systemctl"]}', "profile_error"),
+        ([BROKEN], '{"one": "systemctl", "two": []}', "profile_error"),
+        ([FINDING], '{"one": ["systemctl"]}', "failed"),
+        ([PASS], '{"one": ["systemctl"]}', "passed"),
+    ],
+)
+def test_only_what_broke_on_an_absent_program_is_withdrawn(
+    results: list[dict[str, Any]], absent: str, status: str, tmp_path: Path
+) -> None:
+    profile = report()["profiles"][0]
+    profile["controls"][0]["results"] = results
+    found = hdf.summarise(judge(result(tmp_path, 0, report(profiles=[profile]), absent=absent))).findings
+    assert [each.status.value for each in found] == [status]
+    if status == "not_reviewed":
+        assert "systemctl" in found[0].messages[0]
+        assert "undefined method `a' for nil" in found[0].messages[0]
 
 
 BACKTRACE = "profile_context.rb:1:in `x': /p/a.rb:3: syntax error, unexpected end (SyntaxError)\n\tfrom y:1\n"

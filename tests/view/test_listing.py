@@ -155,7 +155,7 @@ def test_nothing_is_hidden_when_processes_cannot_be_told_apart(nested: Bundle, k
 
 
 def test_ps_finds_itself_where_proc_numbers_it_otherwise(mounting: Bundle) -> None:
-    """As in a scan: our PID namespace is nested in that of /proc, where our numbers are others' or nobody's."""
+    """As in a scan: our PID namespace is nested in that of /proc, where our numbers are others'."""
     inside = "for i in 1 2 3 4 5 6; do (:); done; ps -p 1 -o pid=; :"
     nested = f'unshare --pid --fork sh -c "{inside}"; :'
     done = mounting.run("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", nested)

@@ -24,7 +24,9 @@ _PROGRESS = "barescan-progress "
 _STATUSES = frozenset({"passed", "failed", "skipped"})
 _NAMELESS = "barescan"  # what the launcher gives as id to a target that has none
 _REFUSED = "refused.json"  # control id → the target's program it asked (shim.rb, Refusal)
-_MAX_REFUSED_BYTES = 4 << 20
+_ABSENT = "absent.json"  # control id → programs it asked that are nowhere (likewise)
+_MAX_RECORD_BYTES = 4 << 20
+_NAMED_PROGRAMS = 3
 _MAX_TEXT_BYTES = 16 << 20
 _SECRET = 0o600
 
@@ -34,6 +36,7 @@ _USAGE, _NOT_LOADED = 1, 102
 _LICENCE = {172, 173, 174}
 
 _LOG_NOISE = re.compile(r"^(?:\[[^\]]*\] )?(?:WARN|INFO|DEBUG)\b|^\s+from |^\s*$|\bwarning: ")
+_NO_METHOD = re.compile(r"undefined method\b")
 _OF_TARGET = re.compile(r"\((?:Train::|Errno::|NoMemoryError|NoMethodError)")
 
 
@@ -64,7 +67,7 @@ class CincEngine(Engine):
                 *_list_option("--controls", map(_control, options.controls)),
             ),
             files=(*_sent(found), *inputs, *waivers),
-            outputs=(_REPORT, _REFUSED),
+            outputs=(_REPORT, _REFUSED, _ABSENT),
             title=profile,
             sha256=found.sha256,
             total=len(options.controls) or None,
@@ -79,6 +82,7 @@ class CincEngine(Engine):
         _raise_problems(plan, report)
         _hide_sensitive(report)
         _withdraw_refused(report, result.outputs.get(_REFUSED))
+        _explain_absent(report, result.outputs.get(_ABSENT))
         platform = report.setdefault("platform", {})
         if platform.get("target_id") in {None, "", _NAMELESS}:
             platform["target_id"] = target
@@ -239,14 +243,49 @@ def _withdraw_refused(report: dict[str, Any], record: Path | None) -> None:
 
     Raises ScanError without a sound record: passes might rest on empty answers then.
     """
-    if record is None:
-        raise ScanError("the auditor left no record of what it could not run", "see the run's engine.log")
-    try:
-        refused = json.loads(read_capped(record, _MAX_REFUSED_BYTES, "record"))
-    except (ValueError, RecursionError):
-        refused = None
-    if not isinstance(refused, dict):
-        raise ScanError("the auditor's record of what it could not run is unreadable", "see engine.log")
-    for control, program in refused.items():
+    for control, program in _record(record).items():
         name = visible(str(program), 200)
         hdf.override(report, control, f"it asks {name}, a program of the target, and those are never run")
+
+
+def _explain_absent(report: dict[str, Any], record: Path | None) -> None:
+    """Make Not Reviewed what broke on the empty answer of a program that the target does not have.
+
+    Only controls in error for a method that nil or an empty table has not: the profile did not expect that
+    the program could be missing, and its exception says nothing about the target. Findings and passes stay.
+    """
+    lacking = _record(record)
+    for _, control in list(hdf.effective_controls(report)):
+        programs = lacking.get(control["id"])
+        broken = _broken(control)
+        if not programs or not isinstance(programs, list) or broken is None:
+            continue
+        names = ", ".join(visible(str(each), 200) for each in programs[:_NAMED_PROGRAMS])
+        hdf.override(report, control["id"], f"it asks {names}, which the target does not have ({broken})")
+
+
+def _broken(control: dict[str, Any]) -> str | None:
+    """Return the words of the exception for want of an answer that a control ended in.
+
+    None where it also found something: that must not go with the exception.
+    """
+    results = control.get("results") or []
+    if hdf.control_status(control) is not hdf.Status.PROFILE_ERROR:
+        return None
+    if any(result.get("status") == "failed" and "backtrace" not in result for result in results):
+        return None
+    said = (str(result.get("message") or "") for result in results)
+    return next((visible(text, 200) for text in said if _NO_METHOD.search(text)), None)
+
+
+def _record(path: Path | None) -> dict[str, Any]:
+    """Return what the shim wrote down; raises ScanError where it is missing or unsound."""
+    if path is None:
+        raise ScanError("the auditor left no record of what it could not run", "see the run's engine.log")
+    try:
+        record = json.loads(read_capped(path, _MAX_RECORD_BYTES, "record"))
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise ScanError("the auditor's record of what it could not run is unreadable", "see engine.log")
+    return record

@@ -233,15 +233,21 @@ module Barescan
 
   # Commands of the target's own: they are never run, so what they would have said is not known. A shell's answer
   # (status 126) is given for them, and the controls that asked are written down, for the client to take back what they
-  # claim: an exception would not do, as InSpec turns some into empty tables, of which nothing is wrong.
+  # claim: an exception would not do, as InSpec turns some into empty tables, of which nothing is wrong. So are programs
+  # that are nowhere.
   module Refusal
     STATUS = 126 # sh(1): found but not executable
     # What bash says of a program that it may not start, and of a script, with the interpreter after its name.
     SHELL_LINE = /^\S*sh: (?:line \d+: )?(\/[^:\n]*): (?:[^:\n]*: bad interpreter: )?Permission denied$/
     RECORD = "refused.json"
+    # What bash says of a program that is nowhere; and where a path was given, of that.
+    ABSENT_LINE = /^\S*sh: (?:line \d+: )?([^:\n]*): (?:command not found|No such file or directory)$/
+    ABSENT_RECORD = "absent.json"
 
     @programs = {} # command => program
     @controls = {} # id => program
+    @absent = {} # command => programs
+    @lacking = Hash.new { |hash, control| hash[control] = [] } # id => programs
 
     class << self
       # Notes the program that the shell was not let run for a command, if there is one.
@@ -261,11 +267,21 @@ module Barescan
         @programs[command] = program if program
       end
 
+      # Notes the programs of a command that neither the target nor the bundle has. Controls that break on the empty
+      # answer are in error, and the client says why: nobody would guess it from "undefined method for nil".
+      def note_absent(command, names)
+        found = names.reject { |name| name.empty? || (name.include?("/") && Programs.program?(name)) }
+        @absent[command] = found if found.any?
+      end
+
       # Charges the control at hand with a command that was not run; train may answer it from its cache by now.
       def charge(command)
         program = @programs[command]
         control = RSpec.current_example&.metadata&.fetch(:id, nil) || @loading
-        @controls[control] ||= program if program && control
+        return unless control
+
+        @controls[control] ||= program if program
+        @lacking[control] |= @absent[command] if @absent.key?(command)
       end
 
       # Runs the body of a control, whose commands are charged to it.
@@ -278,6 +294,7 @@ module Barescan
 
       def write
         File.write("#{Dir.home}/#{RECORD}", JSON.generate(@controls))
+        File.write("#{Dir.home}/#{ABSENT_RECORD}", JSON.generate(@lacking))
       end
     end
   end
@@ -309,8 +326,10 @@ module Barescan
   def self.run(command, options)
     out, err, status = Runner.new(Array(command), options[:timeout]).run
     Refusal.note_shell(command, err) if err.include?("Permission denied")
+    Refusal.note_absent(command, err.scan(Refusal::ABSENT_LINE).flatten) if err.include?("sh: ")
     Train::Extras::CommandResult.new(out, err, status)
   rescue Errno::ENOENT
+    Refusal.note_absent(command, Array(command.is_a?(String) ? Programs.words(command)&.first : command.first))
     Train::Extras::CommandResult.new("", "", 1)
   rescue Errno::EACCES
     program = Refusal.note_own(command) || raise
