@@ -70,7 +70,7 @@ def entering(bundle: Bundle, uri: str, rounds: int) -> list[Figure]:
 
 def _run(bundle: Bundle, uri: str, argv: list[str]) -> Outcome:
     runtime, outcome = resolve(uri), Outcome()
-    job = {**runtime.job(), "bundle": str(bundle.path.resolve()), "argv": argv, "env": {}, "outputs": []}
+    job = {**runtime.job(), "bundle": str(bundle.path), "argv": argv, "env": {}, "outputs": []}
     with tempfile.TemporaryDirectory() as folder, runtime.attach(bundle.path, 60) as connection:
         converse(connection, job | {"timeout": 60.0}, (), Path(folder), lambda _: None, outcome)
     return outcome
@@ -87,7 +87,7 @@ def against_native(
         with _timed(theirs):
             target.run(native)
         with _timed(ours), tempfile.TemporaryDirectory() as reports:
-            scan(Request(target.uri, profile, report_dir=Path(reports)), bundle)
+            scan(Request(target.uri, profile, report_dir=Path(reports)), lambda: bundle)
     median, native_median = statistics.median(ours), statistics.median(theirs)
     extra = median - native_median
     figures = [

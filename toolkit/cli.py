@@ -37,7 +37,7 @@ from toolkit.progress import LiveWatcher
 from toolkit.reports.console import print_summary
 from toolkit.reports.text import visible
 from toolkit.runs import write_json
-from toolkit.runtimes.base import FORMS
+from toolkit.runtimes.base import FORMS, Bundles
 
 DEFAULT_PROFILE = "scap:debian12#anssi_bp28_high"
 _BASELINE = Path(__file__).parent.parent / "profiles" / "distroless-baseline"
@@ -141,7 +141,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         timeout=_seconds(timeout),
         remote_mounts=include_remote_mounts,
     )
-    raise Exit(code=_scan_and_show(request, _bundle(gems)))
+    raise Exit(code=_scan_and_show(request, lambda: _bundle(gems)))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -163,9 +163,9 @@ def _bundle(gems: str) -> bundles.Bundle:
     return bundles.ensure_bundle(Path(given) if given else None, progress=say)
 
 
-def _scan_and_show(request: scanning.Request, bundle: bundles.Bundle) -> int:
+def _scan_and_show(request: scanning.Request, local: Bundles) -> int:
     with LiveWatcher(notes, request.target) as watcher:
-        result = scanning.scan(request, bundle, watcher)
+        result = scanning.scan(request, local, watcher)
     print_summary(console, result.report, result.verdict)
     console.print(
         f"report: {escape(str(result.folder / 'report.hdf.json'))}", highlight=False, soft_wrap=True
@@ -274,7 +274,7 @@ def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None
     try:
         for profile in profiles:
             say(f"scanning {target.uri} with {profile}")
-            _scan_and_show(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), bundle)
+            _scan_and_show(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
     finally:
         demo_targets.down("demo")
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import toolkit
 from toolkit import engines, runs
+from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.engines.base import Engine, Options, Plan, Progress, RawResult
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.reports import hdf, threshold
 from toolkit.reports.files import write_new
 from toolkit.reports.text import visible
-from toolkit.runtimes.base import Runtime, resolve
+from toolkit.runtimes.base import Bundles, Runtime, resolve
 from toolkit.runtimes.session import Outcome, converse
 
 FAILED, NOT_REVIEWED = 100, 101
@@ -34,6 +35,7 @@ class Request:
     report_dir: Path = Path("reports")
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     remote_mounts: bool = False
+    auditing: Auditing = field(default_factory=Auditing)
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,19 @@ class Watcher:
         """Take one control that has finished."""
 
 
-def scan(request: Request, bundle: Bundle, watcher: Watcher | None = None) -> Result:
+def scan(request: Request, bundles: Bundles, watcher: Watcher | None = None) -> Result:
     """Scan one target; every outcome, good or bad, leaves a `scan.json` in the run's folder.
 
-    Raises CallError for what is wrong with the call, ScanError when the target could not be scanned to a
-    trustworthy end, InterruptedScanError on KeyboardInterrupt.
+    `bundles` gives this host's bundle, for runtimes that use it. Raises CallError for what is wrong with the
+    call, ScanError when the target could not be scanned to a trustworthy end, InterruptedScanError on
+    KeyboardInterrupt.
     """
     watcher = watcher or Watcher()
     if request.timeout <= 0:
         raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
-    runtime = resolve(request.target)
+    runtime = resolve(request.target, request.auditing)
     limits = threshold.load(request.threshold) if request.threshold else None
+    bundle = runtime.bundle(bundles)
     engine = engines.choose(request.engine, request.profile, bundle.manifest)
     plan = engine.plan(request.profile, request.options)
     folder = runs.new_folder(request.report_dir, request.target)
@@ -116,7 +120,7 @@ class _Scan:
         request = self.request
         job = {
             **self.runtime.job(),
-            "bundle": str(self.bundle.path.resolve()),
+            "bundle": str(self.bundle.path),
             "argv": list(self.plan.argv),
             "env": dict(self.plan.env),
             "outputs": list(self.plan.outputs),
@@ -197,7 +201,7 @@ class _Scan:
         manifest = self.bundle.manifest
         content = {
             "barescan": toolkit.__version__,
-            "target": {"uri": self.request.target, **self.outcome.facts},
+            "target": {"uri": self.request.target, **self.runtime.facts(), **self.outcome.facts},
             "profile": {"name": self.plan.title, "sha256": self.plan.sha256},
             "engine": {"name": self.engine.name, **manifest["engines"][self.engine.name]},
             "bundle": {"architecture": manifest.get("architecture"), "sha256": manifest.get("sha256")},

@@ -91,7 +91,7 @@ def run(target: Path, profile: str, bundle: Bundle, tmp_path: Path, options: Opt
     request = Request(
         f"rootfs://{target}", profile, options=options or Options(), report_dir=tmp_path / "reports"
     )
-    return scan(request, bundle, SEEN)
+    return scan(request, lambda: bundle, SEEN)
 
 
 SEEN = Seen()

@@ -29,7 +29,7 @@ def names() -> Iterator[list[str]]:
 
 def _scan(uri: str, bundle: Bundle, folder: Path) -> dict[str, str]:
     """Return control → failed, skipped or passed, the worst of its results."""
-    result = scanning.scan(scanning.Request(uri, str(PROFILE), report_dir=folder), bundle)
+    result = scanning.scan(scanning.Request(uri, str(PROFILE), report_dir=folder), lambda: bundle)
     return {control["id"]: _status(control) for control in result.report["profiles"][0]["controls"]}
 
 

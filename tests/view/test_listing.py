@@ -145,6 +145,21 @@ def test_one_named_by_the_agent_is_not_listed(nested: Bundle) -> None:
     assert 1 in listed
 
 
+def test_nor_is_its_child(nested: Bundle) -> None:
+    """The init of our namespace is one, and what namespaces it is in may not be read."""
+    shell = subprocess.Popen([program("sh"), "-c", "sleep 30 & wait"])
+    (nested.view / "own-pids").write_text(f"{shell.pid}\n")
+    try:
+        child = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
+        while not (number := child.read_text().strip()):
+            pass
+        assert not {shell.pid, int(number)} & processes(nested, ["ls", "/proc"])[1]
+        assert {os.getpid(), 1} <= processes(nested, ["ls", "/proc"])[1]
+    finally:
+        subprocess.run(["kill", number], check=True)
+        shell.wait()
+
+
 @pytest.mark.parametrize("known", [None, "own"])
 def test_nothing_is_hidden_when_processes_cannot_be_told_apart(nested: Bundle, known: str | None) -> None:
     """Without the target's namespace on record, or when it is our own, all processes would look like ours."""

@@ -99,7 +99,7 @@ def load(path: Path) -> Bundle:
             f"the bundle in {path} is for {manifest['architecture']}, this machine is {platform.machine()}",
             "build one here",
         )
-    return Bundle(path, manifest)
+    return Bundle(path.resolve(), manifest)
 
 
 def ensure_bundle(

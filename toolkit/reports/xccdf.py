@@ -95,9 +95,7 @@ def xccdf_to_hdf(stream: BinaryIO, *, engine_version: str, target: str) -> Repor
     try:
         _walk(_Capped(stream), reader)
     except XMLSyntaxError as error:
-        raise _untrustworthy(
-            f"it is no well-formed XML ({visible(str(error), 120)})"
-        ) from error
+        raise _untrustworthy(f"it is no well-formed XML ({visible(str(error), 120)})") from error
     if reader.test is None:
         raise _untrustworthy("it has no TestResult of XCCDF 1.2")
     return _report(reader, reader.test, engine_version, target)

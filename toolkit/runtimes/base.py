@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from toolkit.agent.stream import Stream
+from toolkit.auditor import Auditing
+from toolkit.bundle.build import Bundle
 from toolkit.errors import CallError
 
 _RUNTIMES = {
     "pid": "toolkit.runtimes.local:PidRuntime",
     "rootfs": "toolkit.runtimes.local:RootfsRuntime",
 }
+Bundles = Callable[[], Bundle]
+"""Returns the bundle of this host, built first where there is none."""
 FORMS = ("pid://PID", "rootfs:///path/of/a/root")
 
 
@@ -32,25 +37,34 @@ class Runtime(ABC):
 
     scheme: ClassVar[str]
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(self, uri: str, name: str, auditing: Auditing) -> None:
         """Take the URI as the user wrote it and what follows `scheme://`; raises CallError if unusable."""
         self.uri = uri
         self.name = name
+        self.auditing = auditing
 
     @abstractmethod
     def job(self) -> dict[str, Any]:
         """Return the fields of the agent's job that name the target."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the runtime itself knows of the target, such as the digest of its image."""
+        return {}
+
+    @abstractmethod
+    def bundle(self, local: Bundles) -> Bundle:
+        """Return the bundle that will be used, whose path is where the agent finds it."""
 
     @abstractmethod
     def attach(self, bundle: Path, timeout: float) -> AbstractContextManager[Connection]:
         """Start the agent beside the target; `timeout` in seconds bounds the whole scan."""
 
 
-def resolve(uri: str) -> Runtime:
+def resolve(uri: str, auditing: Auditing | None = None) -> Runtime:
     """Return the runtime for a target URI (train's spelling); raises CallError naming the forms there are."""
     scheme, separator, name = uri.partition("://")
     if not separator or scheme not in _RUNTIMES or not name:
         raise CallError(f"{uri!r} is not a target", f"write one of {', '.join(FORMS)}")
     module, _, attribute = _RUNTIMES[scheme].partition(":")
-    runtime: Runtime = getattr(importlib.import_module(module), attribute)(uri, name)
+    runtime: Runtime = getattr(importlib.import_module(module), attribute)(uri, name, auditing or Auditing())
     return runtime

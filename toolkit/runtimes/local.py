@@ -14,17 +14,20 @@ from typing import IO, Any
 
 import toolkit
 from toolkit.agent.stream import Stream
+from toolkit.auditor import Auditing, agent_command
+from toolkit.bundle.build import Bundle
 from toolkit.errors import CallError, ScanError
-from toolkit.runtimes.base import Connection, Runtime
+from toolkit.runtimes.base import Bundles, Connection, Runtime
 
 _GRACE_SECONDS = 30  # beyond the agent's own deadline, for a machine under load
 _LONGEST_COMPLAINT = 4000
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from toolkit.agent.__main__ import main; sys.exit(main())"
-)
 
 
 class _LocalRuntime(Runtime):
+    def bundle(self, local: Bundles) -> Bundle:
+        """Use this host's own bundle."""
+        return local()
+
     def attach(self, bundle: Path, timeout: float) -> contextlib.AbstractContextManager[Connection]:
         """Start the agent on this host with the bundle's Python."""
         if os.geteuid() != 0:
@@ -37,9 +40,9 @@ class PidRuntime(_LocalRuntime):
 
     scheme = "pid"
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(self, uri: str, name: str, auditing: Auditing) -> None:
         """Parse the pid."""
-        super().__init__(uri, name)
+        super().__init__(uri, name, auditing)
         if not name.isascii() or not name.isdigit() or not 0 < int(name) < 1 << 22:
             raise CallError(f"{name!r} is not a process id", "write pid:// and a number, such as pid://1234")
 
@@ -53,9 +56,9 @@ class RootfsRuntime(_LocalRuntime):
 
     scheme = "rootfs"
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(self, uri: str, name: str, auditing: Auditing) -> None:
         """Check the path."""
-        super().__init__(uri, name)
+        super().__init__(uri, name, auditing)
         if not name.startswith("/"):
             raise CallError(f"{uri!r} has no absolute path", "write three slashes: rootfs:///path")
         if not Path(name).is_dir():
@@ -92,12 +95,8 @@ def _local_agent(bundle: Path, timeout: float) -> Iterator[Connection]:
 
 
 def _agent_command(bundle: Path) -> list[str]:
-    """Start the bundle's Python through the bundle's loader, by name: its interpreter path is not here."""
-    lib = bundle / "lib"
-    loader = next(iter(sorted(lib.glob("ld-linux*"))), lib / "ld-linux")
-    package_parent = str(Path(toolkit.__file__).parent.parent)
-    python = [str(bundle / "bin" / "python3"), "-I", "-S", "-B", "-c", _START, package_parent]
-    return [str(loader), "--library-path", str(lib), *python]
+    loader = next((path.name for path in sorted(bundle.glob("lib/ld-linux*"))), "ld-linux")
+    return agent_command(str(bundle), loader, str(Path(toolkit.__file__).parent.parent))
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

@@ -3,7 +3,7 @@
  * target's /proc, so that its processes are the ones whose /proc/PID/ns/pid (namespaces(7)) is our own.
  * job/view/target-pid-ns holds the target's ("pid:[…]"): without it, or when it is our own too, nothing
  * can be told apart and nothing is hidden. job/view/own-pids (optional, one number a line, as /proc
- * numbers them) names those of ours that stand outside the nested namespace.
+ * numbers them) names those of ours that stand outside the nested namespace; the init of it is a child of one.
  */
 #include "view.h"
 
@@ -40,6 +40,32 @@ static bool listed(const char *name)
     return false;
 }
 
+/* The init of our namespace is a child of one of those; its ns/pid is closed to us. */
+static bool parent_listed(int proc_fd, const char *name)
+{
+    char path[32], text[1024], parent[16];
+    stpcpy(stpcpy(path, name), "/status");
+    int saved = errno;
+    int fd = (int)syscall(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1);
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    errno = saved;
+    if (length <= 0)
+        return false;
+    text[length] = '\0';
+    const char *line = strstr(text, "\nPPid:\t");
+    if (line == NULL)
+        return false;
+    line += strlen("\nPPid:\t");
+    size_t digits = strspn(line, "0123456789");
+    if (digits == 0 || digits >= sizeof parent || line[0] == '0') /* 0: a parent outside of this /proc */
+        return false;
+    memcpy(parent, line, digits);
+    parent[digits] = '\0';
+    return listed(parent);
+}
+
 bool view_own_process(int proc_fd, const char *name, const char *own)
 {
     char link[32], other[64];
@@ -54,5 +80,5 @@ bool view_own_process(int proc_fd, const char *name, const char *own)
         if (strcmp(other, own) == 0)
             return true;
     }
-    return listed(name);
+    return listed(name) || parent_listed(proc_fd, name);
 }

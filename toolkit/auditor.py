@@ -1,0 +1,42 @@
+"""What stands beside a target: a bundle and the agent started from it, on a host or in an auditor image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import toolkit
+
+IMAGE = f"barescan-auditor:{toolkit.__version__}"
+"""The auditor image that is used when none is named."""
+IMAGE_BUNDLE = "/barescan"
+"""Where the bundle is in the auditor image; the agent's sources are in `AGENT` below it."""
+AGENT = "agent"
+BUNDLE_LABEL = "io.barescan.bundle.sha256"
+AGENT_LABEL = "io.barescan.agent.sha256"
+SCAN_LABEL = "io.barescan.scan"
+"""On every container of ours: the moment (seconds since the epoch) after which it is a leftover."""
+CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "SYS_CHROOT", "DAC_READ_SEARCH", "SETPCAP")
+"""All that entering a target needs, see docs/entering.md."""
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from toolkit.agent.__main__ import main; sys.exit(main())"
+)
+
+
+@dataclass(frozen=True)
+class Auditing:
+    """How the user wants the auditor to be brought beside a target, where that is a container of its own."""
+
+    image: str = IMAGE
+    privileged: bool = False
+
+
+def agent_command(bundle: str, loader: str, package_parent: str) -> list[str]:
+    """Return the command line of the agent: the bundle's Python through the bundle's loader, by name.
+
+    The interpreter path in its ELF files leads to where the bundle is mounted in a target, and not to
+    `bundle`, where it is beside one. `loader` is the loader's file name in the bundle's `lib`,
+    `package_parent` the directory that holds the package `toolkit`.
+    """
+    lib = f"{bundle}/lib"
+    python = [f"{bundle}/bin/python3", "-I", "-S", "-B", "-c", _START, package_parent]
+    return [f"{lib}/{loader}", "--library-path", lib, *python]
