@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.markup import escape
 
 import toolkit
+from toolkit import auditor, engines
 from toolkit import bench as measuring
-from toolkit import engines
 from toolkit import scan as scanning
 from toolkit.bundle import build as bundles
 from toolkit.bundle.archive import export
@@ -99,6 +99,8 @@ _SCAN_HELP = {
     "report-dir": "where runs are kept",
     "timeout": "seconds after which the scan ends with status 2",
     "include-remote-mounts": "also enter FUSE and network file systems of the target (they may never answer)",
+    "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
+    "privileged": "start the auditor container with all rights, where the least ones do not do",
     "gems": "directory of CINC Auditor's gems for the bundle (default: BARESCAN_GEMS)",
 }
 
@@ -117,6 +119,8 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     report_dir: str = "reports",
     timeout: str = f"{scanning.DEFAULT_TIMEOUT_SECONDS:g}",
     include_remote_mounts: bool = False,
+    image: str = auditor.IMAGE,
+    privileged: bool = False,
     gems: str = "",
 ) -> None:
     """Scan one target with an unmodified profile, from inside its root, without touching it.
@@ -140,6 +144,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         report_dir=Path(report_dir),
         timeout=_seconds(timeout),
         remote_mounts=include_remote_mounts,
+        auditing=auditor.Auditing(image, privileged),
     )
     raise Exit(code=_scan_and_show(request, lambda: _bundle(gems)))
 

@@ -16,12 +16,14 @@ from toolkit.bundle.build import Bundle
 from toolkit.errors import CallError
 
 _RUNTIMES = {
+    "docker": "toolkit.runtimes.docker:DockerRuntime",
+    "podman": "toolkit.runtimes.docker:PodmanRuntime",
     "pid": "toolkit.runtimes.local:PidRuntime",
     "rootfs": "toolkit.runtimes.local:RootfsRuntime",
 }
 Bundles = Callable[[], Bundle]
 """Returns the bundle of this host, built first where there is none."""
-FORMS = ("pid://PID", "rootfs:///path/of/a/root")
+FORMS = ("docker://NAME-OR-ID", "podman://NAME-OR-ID", "pid://PID", "rootfs:///path/of/a/root")
 
 
 @dataclass
