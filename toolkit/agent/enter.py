@@ -78,8 +78,7 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     files = _attach_bundle(root, bundle, job, place, view, table or _synthetic_table())
     for name, link in links.items():
         _link(files, f"view/{name}", link)
-    os.fchdir(root)
-    kernel.pivot_root_here()
+    _become_root(root, place)
     _join(namespaces)
     if not target:
         kernel.unshare(
@@ -87,6 +86,23 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
         )
         _raise_loopback()
     return Entered(files, main_pid, own_proc=target is None, left_out=left_out)
+
+
+def _become_root(root: int, place: str) -> None:
+    """Make the tree attached at `place` our root, with no way back to the old one.
+
+    The seccomp profile that container runtimes give by default forbids pivot_root(2) whatever the
+    capabilities. There all our other mounts go first, so that only the auditor's own root is left beneath.
+    """
+    os.fchdir(root)
+    try:
+        kernel.pivot_root_here()
+    except PermissionError:
+        for mount in mounts.parse(Path("/proc/self/mountinfo").read_bytes()):
+            if mount.point not in {"/", place} and not mount.point.startswith(f"{place}/"):
+                with contextlib.suppress(OSError):  # gone with the mount that it was on
+                    kernel.unmount(mount.point, kernel.MNT_DETACH)
+        kernel.move_root(root)
 
 
 def _raise_loopback() -> None:

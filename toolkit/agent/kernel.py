@@ -200,6 +200,14 @@ def pivot_root_here() -> None:
     os.chdir("/")
 
 
+def move_root(root: int) -> None:
+    """Mount a tree (descriptor of its attached root) over / and make it our root, as switch_root(8) does."""
+    os.fchdir(root)
+    move_mount(root, os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    os.chroot(".")
+    os.chdir("/")
+
+
 def prctl(option: int, argument: int = 0, extra: int = 0) -> int:
     """Call prctl(2) with up to two arguments."""
     zero = ctypes.c_ulong(0)
