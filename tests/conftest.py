@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from toolkit.bundle.build import Bundle, ensure_bundle
+from toolkit.dockers import connect
+from toolkit.errors import BarescanError
 
 
 def _why_not_root() -> str:
@@ -34,7 +37,21 @@ def _why_no_bundle() -> str:
     return "needs mmdebstrap to build the bundle (apt-get install mmdebstrap), or BARESCAN_BUNDLE"
 
 
-_REASONS = {"root": _why_not_root, "auditor": _why_no_auditor, "bundle": _why_no_bundle}
+@functools.cache
+def _why_no_docker() -> str:
+    try:
+        connect()
+    except BarescanError as error:
+        return f"needs a Docker Engine: {error.cause}"
+    return _why_not_root()
+
+
+_REASONS = {
+    "root": _why_not_root,
+    "auditor": _why_no_auditor,
+    "bundle": _why_no_bundle,
+    "docker": _why_no_docker,
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
