@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from pathlib import Path
 
 from toolkit.agent import confine, engine, job, locate
@@ -37,6 +36,7 @@ _ENDING_SECONDS = 20  # for the last frames of a run that was ended by the deadl
 
 def main() -> int:
     """Serve one job on standard input and output; return 0 when the client acknowledged the outcome."""
+    confine.load_nothing_more()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the client, which closes the stream
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     client = Stream(0, 1, time.monotonic() + HELLO_SECONDS)
@@ -48,14 +48,12 @@ def main() -> int:
         client.end()
     except AgentError as error:
         return _fail(client, error.cause, error.remedy, error.status)
-    except OSError as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return _fail(
-            client, f"the target could not be entered: {error} ({where.name})", "see docs/entering.md", 2
-        )
     except StreamError as error:
-        print(f"barescan agent: {error}", file=sys.stderr)  # noqa: T201 there is nobody else to tell
+        os.write(2, f"barescan agent: {error}\n".encode())  # there is nobody else to tell
         return 1
+    except Exception as error:
+        cause = f"the target could not be entered: {confine.describe(error)}"
+        return _fail(client, cause, "see docs/entering.md", 2)
     return 0
 
 

@@ -6,10 +6,13 @@ can read what root of the target could; the two that watch it, nothing.
 
 from __future__ import annotations
 
+import encodings
 import errno
 import os
 import resource
 import signal
+import sys
+import warnings
 
 from toolkit.agent import kernel
 
@@ -28,6 +31,32 @@ NEEDED = {
 _LAST_POSSIBLE = 63
 MAX_OPEN_FILES = 1024
 MAX_FILE_BYTES = 1 << 30
+
+
+def load_nothing_more() -> None:
+    """Have Python look for no module and no source file from here on: every path may soon be the target's.
+
+    A traceback alone would do: it reads the source file, and a coding line in it names a codec to import.
+    """
+    for places in (sys.path, sys.meta_path, sys.path_hooks):
+        places.clear()
+    sys.path_importer_cache.clear()
+    encodings.__path__ = []
+    warnings.simplefilter("ignore")  # a warning shows its source line
+    sys.excepthook = lambda _kind, error, _traceback: _tell(error)
+    sys.unraisablehook = lambda unraisable: _tell(unraisable.exc_value)
+
+
+def _tell(error: BaseException | None) -> None:
+    os.write(2, f"barescan agent: {describe(error)}\n".encode(errors="replace"))
+
+
+def describe(error: BaseException | None) -> str:
+    """Return what went wrong and in which function, without reading any file."""
+    where, step = "", error.__traceback__ if error else None
+    while step:
+        where, step = step.tb_frame.f_code.co_name, step.tb_next
+    return f"{error} ({where})" if isinstance(error, OSError) else f"{type(error).__name__} ({where})"
 
 
 def keep_only(mask: int) -> None:

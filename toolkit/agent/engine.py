@@ -181,9 +181,10 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
         os.close(control_fd)
         try:
             run(job, stream, entered, own_pids)
-        except (OSError, StreamError) as error:
+        except Exception as error:
+            cause = f"the audit broke off: {confine.describe(error)}"
             with contextlib.suppress(StreamError):
-                stream.send(Kind.FAIL, {"cause": f"the audit broke off: {error}", "remedy": "", "status": 2})
+                stream.send(Kind.FAIL, {"cause": cause, "remedy": "", "status": 2})
             os._exit(1)
         os._exit(0)
     os.close(stream.read_fd)
