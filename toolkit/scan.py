@@ -146,9 +146,7 @@ class _Scan:
             else:
                 return
         # The agent's own words are complete only once it has ended.
-        if connection.complaint:
-            raise ScanError(f"{broke.cause} ({connection.complaint.splitlines()[-1][:300]})", broke.remedy)
-        raise broke
+        raise self.runtime.explained(broke, connection.complaint)
 
     def _on_line(self, line: str) -> None:
         progress = self.engine.progress(line)

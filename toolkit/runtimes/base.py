@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from toolkit.agent.stream import Stream
 from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
-from toolkit.errors import CallError
+from toolkit.errors import CallError, ScanError
 
 _RUNTIMES = {
     "docker": "toolkit.runtimes.docker:DockerRuntime",
@@ -60,6 +60,11 @@ class Runtime(ABC):
     @abstractmethod
     def attach(self, bundle: Path, timeout: float) -> AbstractContextManager[Connection]:
         """Start the agent beside the target; `timeout` in seconds bounds the whole scan."""
+
+    def explained(self, broke: ScanError, complaint: str) -> ScanError:
+        """Return why a scan broke off: the error with what the agent said last, where it said anything."""
+        lines = complaint.splitlines()
+        return ScanError(f"{broke.cause} ({lines[-1][:300]})", broke.remedy) if lines else broke
 
 
 def resolve(uri: str, auditing: Auditing | None = None) -> Runtime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import secrets
 import socket
 import struct
 import tarfile
@@ -62,15 +63,18 @@ class DockerRuntime(Runtime):
             container: Container = self._client.containers.get(self.name)
         except NotFound:
             raise ScanError(
-                f"the {self.scheme} engine has no container {self.name!r}", f"see: {self.scheme} ps"
+                f"the {self.scheme} engine has no container {self.name!r}",
+                f"see: {self.scheme} ps -a; {'DOCKER_HOST' if self.scheme == 'docker' else 'CONTAINER_HOST'} "
+                "names the engine of another host",
             ) from None
         except APIError as error:
             raise ScanError(f"{self.uri}: {error.explanation or error}", "see the engine's log") from None
         if container.status in _NOT_SCANNABLE:
             cause, remedy = _NOT_SCANNABLE[container.status]
-            image = container.attrs["Config"]["Image"]
+            image, said = container.attrs["Config"]["Image"], container.attrs["State"].get("Error")
+            why = f" ({said[:300]})" if said else ""
             raise ScanError(
-                f"the container {self.name} {cause}", f"{remedy}, or scan its image with image://{image}"
+                f"the container {self.name} {cause}{why}", f"{remedy}, or scan its image with image://{image}"
             )
         return container
 
@@ -132,16 +136,14 @@ class DockerRuntime(Runtime):
         remove_leftovers(self._client)
         container = self._create(timeout)
         try:
-            with _conversation(self._client, container, timeout) as connection:
+            with conversation(self._client, container, timeout) as connection:
                 yield connection
-        except ScanError:
-            self._explain()
-            raise
         finally:
             _remove(container)
 
     def _create(self, timeout: float) -> Container:
         options = {
+            "name": f"barescan-{secrets.token_hex(4)}",
             "stdin_open": True,
             "user": "0:0",
             "pid_mode": "host" if self._shares_pids else f"container:{self._container.id}",
@@ -170,23 +172,20 @@ class DockerRuntime(Runtime):
         userns = self._container.attrs["HostConfig"].get("UsernsMode")
         return rights | ({"userns_mode": userns} if userns == "host" else {})
 
-    def _explain(self) -> None:
-        """Raise what happened to the target when the scan broke off because of it."""
+    def explained(self, broke: ScanError, complaint: str) -> ScanError:
+        """Return what happened to the target, if it was that which broke the scan off."""
         try:
             now = self._client.containers.get(self._container.id)
-        except (APIError, NotFound):
-            raise ScanError(
+        except APIError:
+            return ScanError(
                 f"the container {self.name} was removed during the scan", "scan one that keeps running"
-            ) from None
+            )
+        again = "scan again once it keeps running"
         if now.attrs["State"]["StartedAt"] != self._container.attrs["State"]["StartedAt"]:
-            raise ScanError(
-                f"the container {self.name} was restarted during the scan", "scan again once it keeps running"
-            )
+            return ScanError(f"the container {self.name} was restarted during the scan", again)
         if now.status != "running":
-            raise ScanError(
-                f"the container {self.name} stopped during the scan ({now.status})",
-                "scan again once it keeps running",
-            )
+            return ScanError(f"the container {self.name} stopped during the scan ({now.status})", again)
+        return super().explained(broke, complaint)
 
 
 class PodmanRuntime(DockerRuntime):
@@ -258,7 +257,7 @@ def _only_file(archive: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _conversation(client: Any, container: Container, timeout: float) -> Iterator[Connection]:
+def conversation(client: Any, container: Container, timeout: float) -> Iterator[Connection]:
     """Start the container with its standard streams attached; two threads carry the bytes."""
     attached = client.api.attach_socket(
         container.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
