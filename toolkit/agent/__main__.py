@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from toolkit.agent import confine, engine, job, locate
+from toolkit.agent import confine, engine, job, kernel, locate
 from toolkit.agent.enter import Entered, enter
 from toolkit.agent.failure import AgentError
 from toolkit.agent.source import source_sha256
@@ -37,6 +37,7 @@ _ENDING_SECONDS = 20  # for the last frames of a run that was ended by the deadl
 def main() -> int:
     """Serve one job on standard input and output; return 0 when the client acknowledged the outcome."""
     confine.load_nothing_more()
+    confine.hide_memory()  # inherited by every fork: nobody looks through one that still has power
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the client, which closes the stream
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     client = Stream(0, 1, time.monotonic() + HELLO_SECONDS)
@@ -84,19 +85,22 @@ def _serve(client: Stream) -> dict[str, object]:
     target = None if work.pid is None else locate.pin(work.pid)
     about = locate.identity(target) if target else {"rootfs": work.rootfs}
     confine.yield_to_workload()
+    null = os.open("/dev/null", os.O_RDWR)
     entered = enter(work, target)
-    control, inner = _start(work, entered)
+    confine.hide_memory()  # joining a user namespace may have undone it
+    kernel.close_all_but([0, 1, 2, null, entered.files, *([target.pidfd] if target else [])])
+    confine.keep_only(engine.TO_START)
+    control, inner = _start(work, entered, null)
     confine.keep_only(0)
-    confine.hide_memory()
     about |= {"entered_ms": round((time.perf_counter() - begun) * 1000, 2), "left_out": entered.left_out}
     client.send(Kind.FACTS, {"target": about})
     try:
         _relay(client, inner, target, deadline)
     finally:
-        control.close()  # the keeper takes this as the order to end
+        os.close(control)  # the keeper takes this as the order to end
         with contextlib.suppress(ChildProcessError):
             os.waitpid(-1, 0)
-    if target and not locate.unchanged(target):
+    if target and not target.alive():
         raise AgentError(
             "the target ended or was restarted during the scan", "scan again once it keeps running"
         )
@@ -112,26 +116,22 @@ def _check_power() -> None:
         )
 
 
-def _start(work: job.Job, entered: Entered) -> tuple[socket.socket, Stream]:
+def _start(work: job.Job, entered: Entered, null: int) -> tuple[int, Stream]:
     """Fork the keeper into the target's PID namespace; return its control socket and the engine's stream."""
-    control, control_inside = socket.socketpair()
-    ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        control.close()
-        ours.close()
-        for number in (0, 1):  # the client's stream is not for the engine's side; the numbers stay taken
-            os.dup2(2, number)
-        confine.die_with_parent()
-        fd = theirs.detach()
+    control, control_inside = (end.detach() for end in socket.socketpair())
+    ours, theirs = (end.detach() for end in socket.socketpair())
+    if os.fork() == 0:
         try:
-            engine.keep(control_inside.detach(), work, Stream(fd, fd), entered)
+            confine.die_with_parent()
+            for number in (0, 1, 2):  # the client's stream and the host's files are not for the engine's side
+                os.dup2(null, number)
+            kernel.close_all_but([0, 1, 2, control_inside, theirs, entered.files])
+            engine.keep(control_inside, work, Stream(theirs, theirs), entered)
         finally:
             os._exit(1)
-    control_inside.close()
-    theirs.close()
-    fd = ours.detach()
-    return control, Stream(fd, fd)
+    for fd in (control_inside, theirs, null, entered.files):
+        os.close(fd)
+    return control, Stream(ours, ours)
 
 
 def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline: float) -> None:

@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import stat
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -22,6 +21,8 @@ from toolkit.agent.job import MOUNT_POINT, Job
 from toolkit.agent.stream import CHUNK, Kind, Stream, StreamError
 
 SCRATCH = Path(f"/{MOUNT_POINT}/tmp")  # noqa: S108 a private tmpfs
+TO_START = 1 << confine.CAP_SYS_ADMIN | 1 << confine.CAP_SETPCAP | 1 << confine.CAP_DAC_READ_SEARCH
+"""What `keep` and `run` need to begin with: for namespaces and mounts, for giving it up, for the engine."""
 _DRAIN_SECONDS = 2.0
 _BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -39,7 +40,6 @@ def run(job: Job, stream: Stream, entered: Entered, own_pids: list[int]) -> None
     seal(entered.files, own_pids)
     os.close(entered.files)
     confine.keep_only(1 << confine.CAP_DAC_READ_SEARCH)
-    confine.hide_memory()
     os.umask(0o077)
     os.chdir(SCRATCH)
     stream.send(Kind.FACTS, survey.survey())
@@ -191,8 +191,6 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
     if stream.write_fd != stream.read_fd:
         os.close(stream.write_fd)
     confine.keep_only(0)
-    confine.hide_memory()
-    confine.die_with_parent()
     pidfd = kernel.pidfd_open(init)
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
@@ -201,5 +199,4 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(init, signal.SIGKILL)
     os.waitpid(init, 0)
-    sys.stderr.flush()
     os._exit(0)

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import platform
+from collections.abc import Iterable
 
 from toolkit.agent.failure import AgentError
 
@@ -167,7 +168,21 @@ def open_beneath(root: int, path: str, flags: int) -> int:
 
 def close_from(lowest: int) -> None:
     """Close every descriptor from `lowest` on, close_range(2)."""
-    _call("close_range", ctypes.c_uint(lowest), ctypes.c_uint(0xFFFFFFFF), ctypes.c_uint(0))
+    _close_range(lowest, 0xFFFFFFFF)
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every descriptor that is not named."""
+    lowest = 0
+    for fd in sorted(set(kept)):
+        if fd > lowest:
+            _close_range(lowest, fd - 1)
+        lowest = fd + 1
+    close_from(lowest)
+
+
+def _close_range(first: int, last: int) -> None:
+    _call("close_range", ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0))
 
 
 def unshare(flags: int) -> None:

@@ -42,7 +42,7 @@ class Target:
     mountinfo: bytes
 
     def alive(self) -> bool:
-        """Say whether the process still runs (a pidfd becomes readable when it ends, pidfd_open(2))."""
+        """Say whether this very process still runs (a pidfd becomes readable when it ends, pidfd_open(2))."""
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
         return not poll.poll(0)
@@ -90,14 +90,6 @@ def _stat(directory: int) -> tuple[str, int, int]:
     """Return state, flags and start time in clock ticks since boot, proc_pid_stat(5) fields 3, 9 and 22."""
     fields = read_at(directory, "stat").rpartition(b")")[2].split()
     return fields[0].decode(), int(fields[6]), int(fields[19])
-
-
-def unchanged(target: Target) -> bool:
-    """Say whether the same process, started at the same time, is still alive."""
-    try:
-        return target.alive() and _stat(target.directory)[2] == target.start_time
-    except OSError:
-        return False
 
 
 def identity(target: Target) -> dict[str, object]:
