@@ -23,6 +23,7 @@ from toolkit.errors import CallError, ScanError
 
 Variant = Literal["static", "base", "nothing"]
 VARIANTS: tuple[str, ...] = get_args(Variant)
+Image = Literal["static", "base", "python"]
 SUITES = {"bookworm": "12", "trixie": "13"}
 DEFAULT_SUITE = "bookworm"
 NONROOT = 65532
@@ -34,6 +35,41 @@ _STATIC = {
     "trixie": ["base-files", "netbase", "tzdata", "tzdata-legacy", "media-types"],
 }
 _BASE = {"bookworm": ["libc6", "libssl3"], "trixie": ["libc6", "libssl3t64", "libzstd1", "zlib1g"]}
+_CC = {"trixie": ["libgomp1", "libstdc++6", "libgcc-s1", "gcc-14-base"]}
+_PYTHON_VERSION = "3.13"
+_PYTHON = {
+    "trixie": [
+        "libbz2-1.0",
+        "libdb5.3t64",
+        "libexpat1",
+        "liblzma5",
+        "libsqlite3-0",
+        "libuuid1",
+        "libncursesw6",
+        "libtinfo6",
+        "libcom-err2",
+        "libcrypt1",
+        "libc-bin",
+        "libgssapi-krb5-2",
+        "libk5crypto3",
+        "libkeyutils1",
+        "libkrb5-3",
+        "libkrb5support0",
+        "libnsl2",
+        "libreadline8t64",
+        "libtirpc3t64",
+        "libffi8",
+        f"libpython{_PYTHON_VERSION}-minimal",
+        f"libpython{_PYTHON_VERSION}-stdlib",
+        f"python{_PYTHON_VERSION}-minimal",
+        f"python{_PYTHON_VERSION}-venv",
+    ]
+}
+_CONTENTS: dict[str, list[dict[str, list[str]]]] = {
+    "static": [_STATIC],
+    "base": [_STATIC, _BASE],
+    "python": [_STATIC, _BASE, _CC, _PYTHON],
+}
 _CERTIFICATES = "ca-certificates"
 _PASSWD = (
     "root:x:0:0:root:/root:/sbin/nologin\n"
@@ -54,6 +90,8 @@ _NSSWITCH = {
     "rpc": "db files",
     "netgroup": "nis",
 }
+# What `ubi` and `wolfi` borrow besides.
+OTHERS = {"bookworm": ["bash", "coreutils", "gcc-12-base", "libgcc-s1", "libstdc++6", "libtinfo6"]}
 _HOME_URL = "https://github.com/GoogleContainerTools/distroless"
 # PIE, full RELRO, stack protector: the workload shall pass the checks that its image is held to.
 _HARDENED = ["-O2", "-Wall", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Wl,-z,relro,-z,now"]
@@ -61,7 +99,10 @@ _HARDENED = ["-O2", "-Wall", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", 
 
 def refresh_lock() -> None:
     """Pin every package to what the archive has now."""
-    wanted = {suite: [*_STATIC[suite], *_BASE[suite], _CERTIFICATES] for suite in SUITES}
+    parts = (_STATIC, _BASE, _CC, _PYTHON, OTHERS)
+    wanted = {
+        suite: [*(name for part in parts for name in part.get(suite, [])), _CERTIFICATES] for suite in SUITES
+    }
     packages.refresh_lock(wanted, ["amd64", "arm64"])
 
 
@@ -75,8 +116,9 @@ def assemble(variant: Variant, progress: cache.Progress = cache.silent, suite: s
     if suite not in SUITES:
         raise CallError(f"there is no distroless suite {suite!r}", f"take one of {', '.join(SUITES)}")
     needs.root("putting a root together")
-    program = _compile(static=variant != "base")
-    layers, certificates = _layers(variant, suite, progress)
+    program = compiled(static=variant != "base")
+    nothing: tuple[list[packages.Package], packages.Package | None] = ([], None)
+    layers, certificates = nothing if variant == "nothing" else _layers(variant, suite, progress)
     parts = [variant, suite, cache.file_hash(program), *(layer.sha256 for layer in layers)]
     recipe = inspect.getsource(sys.modules[__name__])
     path = cache.folder("roots") / f"{variant}-{suite}-{cache.key([*parts, recipe])}"
@@ -85,26 +127,60 @@ def assemble(variant: Variant, progress: cache.Progress = cache.silent, suite: s
         progress(f"putting together the {variant} root of Debian {suite}")
         if certificates is not None:
             _distroless(root, suite, layers, certificates)
-        _file(root, PROGRAM, program.read_bytes(), 0o755)
+        file(root, PROGRAM, program.read_bytes(), 0o755)
+
+    return cache.built_once(path, build)
+
+
+def image(name: Image, progress: cache.Progress = cache.silent, suite: str = DEFAULT_SUITE) -> Path:
+    """Return a cached root of the image itself, with no program of ours in it; not to be written to.
+
+    Raises CallError where Google publishes no such image, ScanError when the host lacks something.
+    """
+    needs.root("putting a root together")
+    layers, certificates = _layers(name, suite, progress)
+    recipe = inspect.getsource(sys.modules[__name__])
+    parts = [name, suite, *(layer.sha256 for layer in layers), recipe]
+    path = cache.folder("roots") / f"image-{name}-{suite}-{cache.key(parts)}"
+
+    def build(root: Path) -> None:
+        progress(f"putting together distroless {name} of Debian {suite}")
+        _distroless(root, suite, layers, certificates)
+        if name == "python":
+            _python(root)
 
     return cache.built_once(path, build)
 
 
 def _layers(
-    variant: Variant, suite: str, progress: cache.Progress
-) -> tuple[list[packages.Package], packages.Package | None]:
-    if variant == "nothing":
-        return [], None
-    names = [*_STATIC[suite], *(_BASE[suite] if variant == "base" else [])]
+    name: str, suite: str, progress: cache.Progress
+) -> tuple[list[packages.Package], packages.Package]:
+    if any(suite not in part for part in _CONTENTS[name]):
+        raise CallError(f"there is no distroless {name} of {suite}", "take another suite, such as trixie")
+    names = [package for part in _CONTENTS[name] for package in part[suite]]
     *layers, certificates = packages.fetch(suite, [*names, _CERTIFICATES], progress)
     return layers, certificates
+
+
+def _python(root: Path) -> None:
+    """Add what the image has besides packages: two names for the interpreter, and the loader's cache."""
+    for alias in ("python", "python3"):
+        link = root / "usr/bin" / alias
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"/usr/bin/python{_PYTHON_VERSION}")
+    loader_cache(root)
+
+
+def loader_cache(root: Path) -> None:
+    """Write /etc/ld.so.cache of a tree from its own ld.so.conf, ldconfig(8)."""
+    needs.run(["ldconfig", "-r", str(root), "-X"], "apt-get install libc-bin")
 
 
 def _distroless(
     root: Path, suite: str, layers: list[packages.Package], certificates: packages.Package
 ) -> None:
     for layer in layers:
-        _unpack(layer.path, root)
+        unpack(layer.path, root)
         _status(root, layer)
     for path, owner, mode in (
         ("/", 0, 0o755),
@@ -114,16 +190,16 @@ def _distroless(
         ("/home/nonroot", NONROOT, 0o700),
         ("/tmp", 0, 0o1777),  # noqa: S108 # the image's own /tmp
     ):
-        _directory(root, path, owner, mode)
-    _file(root, "/etc/passwd", _PASSWD.encode(), 0o644)
-    _file(root, "/etc/group", _GROUP.encode(), 0o644)
-    _file(root, "/etc/nsswitch.conf", _nsswitch(), 0o644)
-    _file(root, "/usr/lib/os-release", _os_release(suite), 0o555)
+        directory(root, path, owner, mode)
+    file(root, "/etc/passwd", _PASSWD.encode(), 0o644)
+    file(root, "/etc/group", _GROUP.encode(), 0o644)
+    file(root, "/etc/nsswitch.conf", _nsswitch(), 0o644)
+    file(root, "/usr/lib/os-release", _os_release(suite), 0o555)
     _certificates(root, certificates)
 
 
-def _unpack(deb: Path, root: Path) -> None:
-    """Unpack like a layer: owners and modes kept, a directory never replaces a link to one (merged /usr)."""
+def unpack(deb: Path, root: Path) -> None:
+    """Unpack a package like a layer: owners, modes and links to directories (merged /usr) stay."""
     tar = [needs.program("tar"), "--extract", "--directory", str(root), "--same-owner", "--numeric-owner"]
     tar += ["--preserve-permissions", "--keep-directory-symlink"]
     with subprocess.Popen(
@@ -139,29 +215,36 @@ def _status(root: Path, package: packages.Package) -> None:
     """Write the two records that distroless keeps of a package, PACKAGE_METADATA.md."""
     for member, suffix in (("control", ""), ("md5sums", ".md5sums")):
         content = needs.run(["dpkg-deb", "--info", str(package.path), member], "remove the file, try again")
-        _file(root, f"/var/lib/dpkg/status.d/{package.name}{suffix}", content, 0o644)
+        file(root, f"/var/lib/dpkg/status.d/{package.name}{suffix}", content, 0o644)
 
 
 def _certificates(root: Path, package: packages.Package) -> None:
-    """Concatenate Mozilla's certificates in the order of their names into one bundle, as `cacerts` does."""
+    bundle, copyright_text = certificate_bundle(package)
+    file(root, "/etc/ssl/certs/ca-certificates.crt", bundle, 0o555)
+    file(root, "/usr/share/doc/ca-certificates/copyright", copyright_text, 0o555)
+    _status(root, package)
+
+
+def certificate_bundle(package: packages.Package) -> tuple[bytes, bytes]:
+    """Return Mozilla's certificates in the order of their names as one bundle, and their copyright.
+
+    `package` is Debian's ca-certificates; the order is that of the rule `cacerts`.
+    """
     listed = needs.run(["dpkg-deb", "--fsys-tarfile", str(package.path)], "remove the file and try again")
     with tarfile.open(fileobj=io.BytesIO(listed)) as archive:
         members = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
 
         def text(name: str) -> bytes:
-            file = archive.extractfile(members[name])
-            content = file.read() if file else b""
+            member = archive.extractfile(members[name])
+            content = member.read() if member else b""
             return content if content.endswith(b"\n") else content + b"\n"
 
         names = sorted(name for name in members if name.startswith("usr/share/ca-certificates/"))
-        bundle = b"".join(text(name) for name in names)
-        copyright_text = text("usr/share/doc/ca-certificates/copyright")
-    _file(root, "/etc/ssl/certs/ca-certificates.crt", bundle, 0o555)
-    _file(root, "/usr/share/doc/ca-certificates/copyright", copyright_text, 0o555)
-    _status(root, package)
+        return b"".join(text(name) for name in names), text("usr/share/doc/ca-certificates/copyright")
 
 
-def _directory(root: Path, path: str, owner: int, mode: int) -> None:
+def directory(root: Path, path: str, owner: int, mode: int) -> None:
+    """Make a directory with its owner and mode, times the epoch's start."""
     place = root / path.lstrip("/")
     place.mkdir(parents=True, exist_ok=True)
     place.chmod(mode)
@@ -169,7 +252,7 @@ def _directory(root: Path, path: str, owner: int, mode: int) -> None:
     os.utime(place, (0, 0))
 
 
-def _file(root: Path, path: str, content: bytes, mode: int) -> None:
+def file(root: Path, path: str, content: bytes, mode: int) -> None:
     """Write a file of root's; directories that are missing become 0755, times the epoch's start."""
     place = root / path.lstrip("/")
     for parent in reversed(place.parents):
@@ -201,7 +284,7 @@ def _os_release(suite: str) -> bytes:
     return "".join(f'{name}="{value}"\n' for name, value in fields.items()).encode()
 
 
-def _compile(*, static: bool) -> Path:
+def compiled(*, static: bool) -> Path:
     """Return the workload's program, compiled once per source and compiler."""
     source = Path(__file__).with_name("server.c")
     compiler = needs.run(["gcc", "--version"], "apt-get install gcc").decode().splitlines()[0]
