@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
 from toolkit.agent import confine, engine, job, kernel, locate
 from toolkit.agent.enter import Entered, enter
@@ -108,7 +107,9 @@ def _serve(client: Stream) -> dict[str, object]:
 
 
 def _check_power() -> None:
-    missing = confine.missing_capabilities(Path("/proc/self/status").read_text())
+    own = os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
+    missing = confine.missing_capabilities(int(locate.status(own)["CapEff"], 16))
+    os.close(own)
     if missing:
         raise AgentError(
             f"entering a target needs the capabilities {', '.join(missing)}, which this process has not",

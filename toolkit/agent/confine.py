@@ -106,10 +106,6 @@ def limit(memory_bytes: int) -> None:
         resource.setrlimit(what, (value, value))
 
 
-def missing_capabilities(status: str) -> list[str]:
-    """Return which needed capabilities are not effective, from the text of /proc/self/status."""
-    effective = 0
-    for line in status.splitlines():
-        if line.startswith("CapEff:"):
-            effective = int(line.split()[1], 16)
+def missing_capabilities(effective: int) -> list[str]:
+    """Return which needed capabilities are not in a set, given as the mask of proc_pid_status(5)."""
     return [name for name, number in NEEDED.items() if not effective >> number & 1]

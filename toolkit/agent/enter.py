@@ -56,7 +56,7 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     namespaces = locate.foreign_namespaces(target) if target else {}
     target_pid_namespace = locate.namespace_name(target, "pid") if target else "none"
     links = snapshot.sockets(target) if target else {}
-    main_pid = locate.number_inside(target) if target else 1
+    main_pid = locate.number_inside(target.directory) if target else 1
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.make_all_private()
     bundle = kernel.clone_tree(job.bundle)

@@ -92,18 +92,26 @@ def _stat(directory: int) -> tuple[str, int, int]:
     return fields[0].decode(), int(fields[6]), int(fields[19])
 
 
+def status(directory: int) -> dict[str, str]:
+    """Return the fields of proc_pid_status(5) by name.
+
+    Only a newline ends a line: the process chooses its name, and other separators in it are not escaped.
+    """
+    lines = read_at(directory, "status").split(b"\n")
+    pairs = (line.partition(b":") for line in lines)
+    return {os.fsdecode(key): value.strip().decode(errors="replace") for key, _, value in pairs}
+
+
 def identity(target: Target) -> dict[str, object]:
     """Return what tells a reader which process this was; strings come from the target and are hostile."""
     about: dict[str, object] = {"pid": target.pid, "start_time_ticks": target.start_time}
-    status = read_at(target.directory, "status").decode(errors="replace")
-    for line in status.splitlines():
-        key, _, value = line.partition(":")
-        if key in {"Uid", "Gid"}:
-            about[key.lower()] = int(value.split()[1])
-        elif key in {"Name", "NSpid", "CapEff", "Seccomp", "NoNewPrivs"}:
-            about[key] = value.strip()[:100]
+    said = status(target.directory)
+    about |= {key.lower(): int(said[key].split()[1]) for key in ("Uid", "Gid")}
+    names = ("Name", "NSpid", "CapEff", "Seccomp", "NoNewPrivs")
+    about |= {key: said[key][:100] for key in names if key in said}
     try:
-        about["executable"] = os.readlink("exe", dir_fd=target.directory)[:4096]
+        executable = os.fsencode(os.readlink("exe", dir_fd=target.directory))
+        about["executable"] = executable.decode(errors="replace")[:4096]
     except OSError:
         about["executable"] = None
     found = _CONTAINER_ID.search(read_at(target.directory, "cgroup").decode(errors="replace"))
@@ -111,12 +119,9 @@ def identity(target: Target) -> dict[str, object]:
     return about
 
 
-def number_inside(target: Target) -> int:
-    """Return the process's number in its own PID namespace, the last of NSpid in proc_pid_status(5)."""
-    for line in read_at(target.directory, "status").decode(errors="replace").splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return target.pid
+def number_inside(directory: int) -> int:
+    """Return a process's number in its own PID namespace, the last of NSpid in proc_pid_status(5)."""
+    return int(status(directory)["NSpid"].split()[-1])
 
 
 def foreign_namespaces(target: Target) -> dict[str, int]:

@@ -6,6 +6,7 @@ held before, so that no rule reads ours (see `view` in the bundle).
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
 
@@ -27,8 +28,10 @@ class Mount(NamedTuple):
 def parse(mountinfo: bytes) -> list[Mount]:
     """Return the mounts in the kernel's order; points are unescaped, relative to the reader's root."""
     mounts = []
-    for line in mountinfo.decode(errors="surrogateescape").splitlines():
-        left, _, right = line.partition(" - ")
+    for line in mountinfo.split(
+        b"\n"
+    ):  # splitlines() would heed separators that the kernel leaves in names
+        left, _, right = os.fsdecode(line).partition(" - ")
         fields = left.split(" ")
         if len(fields) > 5 and right:
             kind, _, super_options = right.split(" ", 2)

@@ -6,6 +6,7 @@ Read from our own /proc, never the target's, which may be anything.
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from toolkit.agent import locate
@@ -31,11 +32,11 @@ def sockets(target: locate.Target) -> dict[str, str]:
 
 
 def _of_process(entry: Path) -> dict[str, str]:
-    number = next(
-        int(line.split()[-1])
-        for line in (entry / "status").read_text().splitlines()
-        if line.startswith("NSpid:")
-    )
+    directory = os.open(entry, os.O_PATH | os.O_CLOEXEC)
+    try:
+        number = locate.number_inside(directory)
+    finally:
+        os.close(directory)
     found = {}
     for fd in (entry / "fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
