@@ -30,7 +30,9 @@ from toolkit.bundle import build as bundles
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
+from toolkit.demo import containers as demo_containers
 from toolkit.demo import targets as demo_targets
+from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
 from toolkit.engines.base import Options
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.progress import LiveWatcher
@@ -224,25 +226,53 @@ def bundle_lock(_context: Context) -> None:
         console.print(f"{name}: {old or 'new'} → {new or 'gone'}", markup=False, highlight=False)
 
 
-@task(name="up", help={"variant": "static, base or nothing", "name": "what to call it"})
-def targets_up(_context: Context, variant: str = "base", name: str = "demo") -> None:
-    """Start a demo target: a distroless root with one program in namespaces of its own, no engine needed."""
-    running = demo_targets.up(name, variant, progress=say)
-    console.print(running.uri)
+_ENGINE_HELP = "none (namespaces of its own, no engine needed) or docker"
 
 
-@task(name="down", help={"name": "which one; all of them when left out"})
-def targets_down(_context: Context, name: str = "") -> None:
+def _in_docker(engine: str) -> bool:
+    if engine not in {"none", "docker"}:
+        raise CallError(f"there is no engine {engine!r} for demo targets", "write --engine none or docker")
+    return engine == "docker"
+
+
+@task(
+    name="up",
+    help={
+        "variant": f"{', '.join(DEMO_VARIANTS)}; with an engine {', '.join(demo_containers.NAMES)}",
+        "name": "what to call it",
+        "engine": _ENGINE_HELP,
+        "upstream": "with an engine: pull the public base images instead of putting stand-ins together",
+    },
+)
+def targets_up(
+    _context: Context, variant: str = "base", name: str = "demo", engine: str = "none", upstream: bool = False
+) -> None:
+    """Start a demo target: a distroless root with one program, or one of the containers in images/targets."""
+    if _in_docker(engine):
+        console.print(demo_containers.run(variant, name, say, upstream=upstream).uri)
+    else:
+        console.print(demo_targets.up(name, variant, progress=say).uri)
+
+
+@task(name="down", help={"name": "which one; all of them when left out", "engine": _ENGINE_HELP})
+def targets_down(_context: Context, name: str = "", engine: str = "none") -> None:
     """Stop demo targets and remove everything they left."""
-    for stopped in demo_targets.down(name or None, progress=say):
+    in_docker = _in_docker(engine)
+    for stopped in (
+        demo_containers.remove(name) if in_docker else demo_targets.down(name or None, progress=say)
+    ):
         console.print(f"{stopped} is down", markup=False, highlight=False)
 
 
-@task(name="status")
-def targets_status(_context: Context) -> None:
+@task(name="status", help={"engine": _ENGINE_HELP})
+def targets_status(_context: Context, engine: str = "none") -> None:
     """List the demo targets that are up."""
-    for target in demo_targets.status():
-        console.print(f"{target.name}  {target.variant}  {target.uri}", markup=False, highlight=False)
+    if _in_docker(engine):
+        rows = [(each.name, each.target, each.uri) for each in demo_containers.status()]
+    else:
+        rows = [(each.name, each.variant, each.uri) for each in demo_targets.status()]
+    for row in rows:
+        console.print("  ".join(row), markup=False, highlight=False)
 
 
 @task(
