@@ -1,4 +1,4 @@
-"""A process that hides lines of /proc/PID/status in its name, behind separators that Python takes for ends."""
+"""A process whose name holds lines of /proc/PID/status, behind separators that Python takes for ends."""
 
 from __future__ import annotations
 

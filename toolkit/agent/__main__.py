@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass
 
 from toolkit.agent import confine, engine, job, kernel, locate
 from toolkit.agent.enter import Entered, enter
@@ -30,6 +31,8 @@ _FROM_ENGINE = {
     Kind.RESULT,
     Kind.FAIL,
 }
+_OBEYING_SECONDS = 2.0
+_DYING_SECONDS = 1.0
 _ENDING_SECONDS = 20  # for the last frames of a run that was ended by the deadline
 
 
@@ -40,9 +43,14 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the client, which closes the stream
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     client = Stream(0, 1, time.monotonic() + HELLO_SECONDS)
+    with contextlib.ExitStack() as ending:  # after the client was told: what is to end may not obey
+        return _answer(client, ending)
+
+
+def _answer(client: Stream, ending: contextlib.ExitStack) -> int:
     try:
         _greet(client)
-        outcome = _serve(client)
+        outcome = _serve(client, ending)
         client.deadline = time.monotonic() + _ENDING_SECONDS
         client.send(Kind.RESULT, outcome)
         client.end()
@@ -75,7 +83,7 @@ def _fail(client: Stream, cause: str, remedy: str, status: int) -> int:
     return 0
 
 
-def _serve(client: Stream) -> dict[str, object]:
+def _serve(client: Stream, ending: contextlib.ExitStack) -> dict[str, object]:
     work = job.receive(client)
     deadline = client.deadline = time.monotonic() + work.timeout
     _check_power()
@@ -89,16 +97,12 @@ def _serve(client: Stream) -> dict[str, object]:
     confine.hide_memory()  # joining a user namespace may have undone it
     kernel.close_all_but([0, 1, 2, null, entered.files, *([target.pidfd] if target else [])])
     confine.keep_only(engine.TO_START)
-    control, inner = _start(work, entered, null)
+    keeper, inner = _start(work, entered, null)
+    ending.callback(keeper.end)
     confine.keep_only(0)
     about |= {"entered_ms": round((time.perf_counter() - begun) * 1000, 2), "left_out": entered.left_out}
     client.send(Kind.FACTS, {"target": about})
-    try:
-        _relay(client, inner, target, deadline)
-    finally:
-        os.close(control)  # the keeper takes this as the order to end
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, 0)
+    _relay(client, inner, target, deadline)
     if target and not target.alive():
         raise AgentError(
             "the target ended or was restarted during the scan", "scan again once it keeps running"
@@ -117,11 +121,34 @@ def _check_power() -> None:
         )
 
 
-def _start(work: job.Job, entered: Entered, null: int) -> tuple[int, Stream]:
-    """Fork the keeper into the target's PID namespace; return its control socket and the engine's stream."""
+@dataclass
+class _Keeper:
+    """The process in the target's PID namespace that holds the engine's."""
+
+    pid: int
+    pidfd: int
+    control: int
+
+    def end(self) -> None:
+        """Order it to end, then kill it: root of the target may have stopped it. Never wait for long."""
+        os.close(self.control)
+        if not self._ended(_OBEYING_SECONDS):
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            self._ended(_DYING_SECONDS)
+
+    def _ended(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+
+def _start(work: job.Job, entered: Entered, null: int) -> tuple[_Keeper, Stream]:
+    """Fork the keeper into the target's PID namespace; return it and the engine's stream."""
     control, control_inside = (end.detach() for end in socket.socketpair())
     ours, theirs = (end.detach() for end in socket.socketpair())
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         try:
             confine.die_with_parent()
             for number in (0, 1, 2):  # the client's stream and the host's files are not for the engine's side
@@ -132,7 +159,7 @@ def _start(work: job.Job, entered: Entered, null: int) -> tuple[int, Stream]:
             os._exit(1)
     for fd in (control_inside, theirs, null, entered.files):
         os.close(fd)
-    return control, Stream(ours, ours)
+    return _Keeper(pid, kernel.pidfd_open(pid), control), Stream(ours, ours)
 
 
 def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline: float) -> None:

@@ -28,9 +28,7 @@ class Mount(NamedTuple):
 def parse(mountinfo: bytes) -> list[Mount]:
     """Return the mounts in the kernel's order; points are unescaped, relative to the reader's root."""
     mounts = []
-    for line in mountinfo.split(
-        b"\n"
-    ):  # splitlines() would heed separators that the kernel leaves in names
+    for line in mountinfo.split(b"\n"):  # splitlines() would heed separators that the kernel leaves in names
         left, _, right = os.fsdecode(line).partition(" - ")
         fields = left.split(" ")
         if len(fields) > 5 and right:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -100,12 +101,22 @@ def _agent_command(bundle: Path) -> list[str]:
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the agent, which ends when its stream does; kill it when it doesn't."""
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()  # its children die with it (PR_SET_PDEATHSIG)
-        process.wait()
+    """Wait for the agent, which ends when its stream does; kill it when it doesn't, and wait no longer.
+
+    Raises ScanError when it can't be killed: a file system of the target that never answers holds it.
+    """
+    for _ in range(2):
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its children die with it (PR_SET_PDEATHSIG)
+        else:
+            return
+    if not isinstance(sys.exception(), KeyboardInterrupt):
+        raise ScanError(
+            f"the agent, process {process.pid}, can't be ended",
+            "stop the target, then it ends",
+        )
 
 
 def _tail(errors: IO[bytes]) -> str:
