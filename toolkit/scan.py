@@ -129,7 +129,8 @@ class _Scan:
             "remote_mounts": request.remote_mounts,
         }
         self.watcher.planned(self.plan.total)
-        with tempfile.TemporaryDirectory(prefix="barescan-") as temporary:
+        # Beside the report: a client that is killed leaves nothing anywhere else.
+        with tempfile.TemporaryDirectory(prefix=".raw-", dir=self.folder) as temporary:
             self._converse(job, Path(temporary))
             if not self.outcome.complete or self.outcome.exit_status is None:
                 raise ScanError("the scan did not come to its end", "run again; if it stays so, report it")
