@@ -11,7 +11,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from toolkit import engines
 from toolkit.bundle.archive import bundle_size, compressed_size
 from toolkit.bundle.build import Bundle
-from toolkit.demo import targets, trees
+from toolkit.demo import native, targets, trees
 from toolkit.demo.targets import RunningTarget
 from toolkit.runtimes.base import resolve
 from toolkit.runtimes.session import Outcome, converse
@@ -77,28 +78,34 @@ def _run(bundle: Bundle, uri: str, argv: list[str]) -> Outcome:
 
 
 def against_native(
-    bundle: Bundle, target: RunningTarget, profile: str, native: list[str], rounds: int, say: Say
+    bundle: Bundle,
+    target: RunningTarget,
+    profile: str,
+    run_natively: Callable[[], object],
+    rounds: int,
+    say: Say,
 ) -> list[Figure]:
-    """Scan a full tree and run its own engine in it, in turns; `native` is a command inside the tree."""
+    """Scan a full tree and run its own engine in it, in turns."""
     ours: list[float] = []
     theirs: list[float] = []
+    name = profile if profile.startswith("scap:") else Path(profile).name
     for turn in range(rounds):
-        say(f"{profile}: turn {turn + 1} of {rounds}")
+        say(f"{name}: turn {turn + 1} of {rounds}")
         with _timed(theirs):
-            target.run(native)
+            run_natively()
         with _timed(ours), tempfile.TemporaryDirectory() as reports:
             scan(Request(target.uri, profile, report_dir=Path(reports)), lambda: bundle)
     median, native_median = statistics.median(ours), statistics.median(theirs)
     extra = median - native_median
     figures = [
-        Figure(f"{profile}: whole scan, median", round(median, 2), "s"),
-        Figure(f"{profile}: engine natively, median", round(native_median, 2), "s"),
-        Figure(f"{profile}: on top of native", round(extra, 2), "s", 0.5 if native_median < 10 else None),
+        Figure(f"{name}: whole scan, median", round(median, 2), "s"),
+        Figure(f"{name}: engine natively, median", round(native_median, 2), "s"),
+        Figure(f"{name}: on top of native", round(extra, 2), "s", 0.5 if native_median < 10 else None),
     ]
     goal = 1.1 if native_median >= 10 else None
     return [
         *figures,
-        Figure(f"{profile}: whole scan / native", round(median / native_median, 2), "times", goal),
+        Figure(f"{name}: whole scan / native", round(median / native_median, 2), "times", goal),
     ]
 
 
@@ -140,22 +147,45 @@ def all_figures(bundle: Bundle, rounds: int, say: Say) -> list[Figure]:
     finally:
         targets.down("bench")
     for name, profile in _SCANS.items():
-        figures += _on_full_tree(bundle, name, profile, rounds, say)
+        figures += _openscap(bundle, name, profile, rounds, say)
+    if "cinc" in bundle.manifest["engines"]:
+        figures += _auditor(bundle, rounds, say)
     return [*figures, *memory(), *size(bundle)]
 
 
-def _on_full_tree(bundle: Bundle, name: str, profile: str, rounds: int, say: Say) -> list[Figure]:
+def _openscap(bundle: Bundle, name: str, profile: str, rounds: int, say: Say) -> list[Figure]:
     """Compare in a tree that has the same version of oscap and passes for the system of the content."""
-    native = ["oscap", "xccdf", "eval", "--profile", profile, "--results", "/dev/shm/results.xml"]  # noqa: S108
-    native.append(f"/usr/share/xml/scap/ssg/content/ssg-{name}-ds.xml")
+    command = native.openscap_command(name, profile)
+    with _full_tree(f"bench-{name}", _PACKAGES, lambda root: trees.pass_for(root, name), say) as target:
+        return against_native(
+            bundle, target, f"scap:{name}#{profile}", lambda: target.run(command), rounds, say
+        )
+
+
+def _auditor(bundle: Bundle, rounds: int, say: Say) -> list[Figure]:
+    """Compare in a tree that has Ruby, with the bundle's own gems."""
+
+    def furnish(root: Path) -> None:
+        native.furnish(root, bundle.path / "gems", engines.BASELINE)
+
+    command, environment = native.auditor_command(), native.AUDITOR_ENVIRONMENT
+    with _full_tree("bench-auditor", native.AUDITOR_PACKAGES, furnish, say) as target:
+        return against_native(
+            bundle, target, str(engines.BASELINE), lambda: target.run(command, environment), rounds, say
+        )
+
+
+@contextlib.contextmanager
+def _full_tree(
+    name: str, packages: Iterable[str], change: Callable[[Path], None], say: Say
+) -> Iterator[RunningTarget]:
     with tempfile.TemporaryDirectory() as folder:
-        root = trees.tree("stable", _PACKAGES, dest=Path(folder) / "root", progress=say)
-        trees.pass_for(root, name)
-        target = targets.run_inside(root, f"bench-{name}")
+        root = trees.tree("stable", packages, dest=Path(folder) / "root", progress=say)
+        change(root)
         try:
-            return against_native(bundle, target, f"scap:{name}#{profile}", native, rounds, say)
+            yield targets.run_inside(root, name)
         finally:
-            targets.down(f"bench-{name}")
+            targets.down(name)
 
 
 def print_table(console: Console, figures: list[Figure]) -> None:

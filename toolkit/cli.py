@@ -42,7 +42,6 @@ from toolkit.runs import write_json
 from toolkit.runtimes.base import FORMS, Bundles
 
 DEFAULT_PROFILE = "scap:debian12#anssi_bp28_high"
-_BASELINE = Path(__file__).parent.parent / "profiles" / "distroless-baseline"
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -303,7 +302,7 @@ def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None
     target = demo_targets.up("demo", "base", progress=say)
     profiles = [DEFAULT_PROFILE]
     if "cinc" in bundle.manifest["engines"]:
-        profiles.append(str(_BASELINE))
+        profiles.append(str(engines.BASELINE))
     else:
         say("the bundle has no CINC Auditor (no gems): the InSpec baseline is left out")
     try:

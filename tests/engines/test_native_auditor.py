@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,21 +17,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from toolkit.bundle.build import Bundle
-from toolkit.demo import targets, trees
+from toolkit.demo import native, targets, trees
 from toolkit.engines.base import JOB, MOUNT
 from toolkit.reports import hdf
 from toolkit.scan import Request, scan
 
 pytestmark = [pytest.mark.auditor, pytest.mark.bundle, pytest.mark.root, pytest.mark.slow]
 
-# A tool that the tree lacks is the bundle's in a scan and none natively: the tree has what profiles use.
-PACKAGES = ["acl", "e2fsprogs", "iproute2", "kmod", "procps", "rpm", "ruby3.3", "which"]
 SERVER = "require 'socket'; TCPServer.new('127.0.0.1', 8080); sleep"
-GEMS, PROFILE, REPORT = "/opt/gems", "/opt/profile", "/dev/shm/report.json"
-PLACES = (PROFILE, f"{JOB}/profile", GEMS, f"{MOUNT}/gems")  # which errors name, natively and in a scan
-START = "gem 'inspec-core'; require 'inspec'; require 'inspec/cli'; " + (
-    "Inspec::InspecCLI.start(ARGV, enforce_license: false)"
-)
+# Which errors name, natively and in a scan.
+PLACES = (native.PROFILE, f"{JOB}/profile", native.GEMS, f"{MOUNT}/gems")
 RAN = {0, 100, 101}
 
 EVERYTHING = r"""
@@ -282,11 +276,10 @@ def profile(request: pytest.FixtureRequest, tmp_path: Path, published: Callable[
 @pytest.fixture
 def target(profile, tmp_path):
     """A running full tree with the gems and the profile in it, one process, one more user."""
-    root = trees.tree("stable", PACKAGES, dest=tmp_path / "root", progress=print)
+    root = trees.tree("stable", native.AUDITOR_PACKAGES, dest=tmp_path / "root", progress=print)
     if profile.name == RHEL:
         trees.pass_for(root, "rhel9")
-    shutil.copytree(os.environ["BARESCAN_GEMS"], root / GEMS.lstrip("/"))
-    shutil.copytree(profile, root / PROFILE.lstrip("/"))
+    native.furnish(root, Path(os.environ["BARESCAN_GEMS"]), profile)
     for name, line in {
         "passwd": "ann:x:1000:1000::/home/ann:/bin/bash",
         "shadow": "ann:!:20000:3:60:9:::",
@@ -305,11 +298,9 @@ def target(profile, tmp_path):
 
 
 def natively(target: targets.RunningTarget) -> hdf.Report:
-    command = ["/usr/bin/ruby3.3", "-e", START, "--", "exec", PROFILE, "--no-create-lockfile", "--no-color"]
-    environment = {"GEM_HOME": GEMS, "GEM_PATH": GEMS, "HOME": "/dev/shm", "TMPDIR": "/dev/shm"}
-    done = target.run([*command, f"--reporter=json:{REPORT}"], environment)
+    done = target.run(native.auditor_command(), native.AUDITOR_ENVIRONMENT)
     assert done.returncode in RAN, done.stderr.decode()[-2000:]
-    report: hdf.Report = json.loads((target.root / REPORT.lstrip("/")).read_text())
+    report: hdf.Report = json.loads((target.root / native.REPORT.lstrip("/")).read_text())
     return report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from toolkit.engines.base import Engine
@@ -14,6 +15,8 @@ _ENGINES = {
     "cinc": "toolkit.engines.cinc:CincEngine",
 }
 NAMES = (*_ENGINES, "auto")
+BASELINE = Path(__file__).parent.parent.parent / "profiles" / "distroless-baseline"
+"""Our own InSpec profile."""
 
 
 def choose(word: str, profile: str, manifest: Mapping[str, Any]) -> Engine:
