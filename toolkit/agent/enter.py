@@ -71,7 +71,14 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     table = mounts.parse(target.mountinfo) if target else []
     left_out = [] if job.remote_mounts else _leave_out_remote(root, table)
     if not target:
+        # Before sysfs is mounted: it shows the network of whoever mounts it, and belongs to its owner.
+        kernel.unshare(
+            kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
+        )
+        _raise_loopback()
         _mount_system_directories(root)
+        if _in_user_namespace():
+            _keep_proc_in_sight(root)
     kernel.mount_setattr(root, HARDENED, recursive=True)
     _bind_devices(root, devices, create=target is None)
     view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
@@ -80,11 +87,6 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
         _link(files, f"view/{name}", link)
     _become_root(root, place)
     _join(namespaces)
-    if not target:
-        kernel.unshare(
-            kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
-        )
-        _raise_loopback()
     return Entered(files, main_pid, own_proc=target is None, left_out=left_out)
 
 
@@ -225,6 +227,22 @@ def _mount_system_directories(root: int) -> None:
         sys = kernel.new_filesystem("tmpfs", {"size": "4k", "mode": "555"}, 0)
         os.mkdir("firmware", 0o555, dir_fd=sys)
     kernel.move_mount(sys, kernel.open_beneath(root, "sys", os.O_PATH))
+
+
+def _in_user_namespace() -> bool:
+    """Return whether our ids are mapped, user_namespaces(7)."""
+    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+
+
+def _keep_proc_in_sight(root: int) -> None:
+    """Put our own proc where the engine's will cover it.
+
+    In a user namespace the kernel gives a new proc only to those who have one in full sight already
+    (mount_too_revealing in fs/namespace.c). What is covered so can't be uncovered without SYS_ADMIN.
+    """
+    kernel.move_mount(
+        kernel.clone_tree("/proc", recursive=True), kernel.open_beneath(root, "proc", os.O_PATH)
+    )
 
 
 def _bind_devices(root: int, devices: dict[str, int], *, create: bool) -> None:
