@@ -31,12 +31,15 @@ class Auditing:
 
 
 def agent_command(bundle: str, loader: str, package_parent: str) -> list[str]:
-    """Return the command line of the agent: the bundle's Python through the bundle's loader, by name.
+    """Return the command line of the agent; `package_parent` is the directory of the package `toolkit`."""
+    return [*python_command(bundle, loader), "-c", _START, package_parent]
+
+
+def python_command(bundle: str, loader: str) -> list[str]:
+    """Return the command line of the bundle's Python, started through the bundle's loader by name.
 
     The interpreter path in its ELF files leads to where the bundle is mounted in a target, and not to
-    `bundle`, where it is beside one. `loader` is the loader's file name in the bundle's `lib`,
-    `package_parent` the directory that holds the package `toolkit`.
+    `bundle`, where it is beside one. `loader` is the loader's file name in the bundle's `lib`.
     """
     lib = f"{bundle}/lib"
-    python = [f"{bundle}/bin/python3", "-I", "-S", "-B", "-c", _START, package_parent]
-    return [f"{lib}/{loader}", "--library-path", lib, *python]
+    return [f"{lib}/{loader}", "--library-path", lib, f"{bundle}/bin/python3", "-I", "-S", "-B"]

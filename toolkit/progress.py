@@ -53,8 +53,10 @@ class LiveWatcher(Watcher):
         self._bar.stop()
 
     def phase(self, name: str) -> None:
-        """Say what begins, where nothing is drawn."""
-        if not self._console.is_terminal:
+        """Say what begins: in the bar, or in a line of its own where nothing is drawn."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, description=f"{escape(self._target)}  {escape(name)}")
+        else:
             self._console.print(f"{name}: {self._target}", markup=False, highlight=False)
 
     def planned(self, total: int | None) -> None:

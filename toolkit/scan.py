@@ -75,6 +75,7 @@ def scan(request: Request, bundles: Bundles, watcher: Watcher | None = None) -> 
     if request.timeout <= 0:
         raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
     runtime = resolve(request.target, request.auditing)
+    runtime.tell = watcher.phase
     limits = threshold.load(request.threshold) if request.threshold else None
     bundle = runtime.bundle(bundles)
     engine = engines.choose(request.engine, request.profile, bundle.manifest)

@@ -18,12 +18,20 @@ from toolkit.errors import CallError, ScanError
 _RUNTIMES = {
     "docker": "toolkit.runtimes.docker:DockerRuntime",
     "podman": "toolkit.runtimes.docker:PodmanRuntime",
+    "image": "toolkit.runtimes.image:ImageRuntime",
     "pid": "toolkit.runtimes.local:PidRuntime",
     "rootfs": "toolkit.runtimes.local:RootfsRuntime",
 }
 Bundles = Callable[[], Bundle]
 """Returns the bundle of this host, built first where there is none."""
-FORMS = ("docker://NAME-OR-ID", "podman://NAME-OR-ID", "pid://PID", "rootfs:///path/of/a/root")
+FORMS = (
+    "docker://NAME-OR-ID",
+    "podman://NAME-OR-ID",
+    "pid://PID",
+    "image://REFERENCE",
+    "image:///path/of/an/archive-or-layout",
+    "rootfs:///path/of/a/root",
+)
 
 
 @dataclass
@@ -34,8 +42,15 @@ class Connection:
     complaint: str = ""
 
 
+def _tell_nobody(_text: str) -> None:
+    """Take what a runtime is doing for so long, where nobody wants to know."""
+
+
 class Runtime(ABC):
-    """One kind of place where targets live. Made for one target; knows how to start the agent beside it."""
+    """One kind of place where targets live. Made for one target; knows how to start the agent beside it.
+
+    `tell` gets a line of text about what takes its time.
+    """
 
     scheme: ClassVar[str]
 
@@ -44,6 +59,7 @@ class Runtime(ABC):
         self.uri = uri
         self.name = name
         self.auditing = auditing
+        self.tell: Callable[[str], None] = _tell_nobody
 
     @abstractmethod
     def job(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +24,9 @@ _GRACE_SECONDS = 30  # beyond the agent's own deadline, for a machine under load
 _LONGEST_COMPLAINT = 4000
 
 
-class _LocalRuntime(Runtime):
+class LocalRuntime(Runtime):
+    """What is entered by an agent on this host."""
+
     def bundle(self, local: Bundles) -> Bundle:
         """Use this host's own bundle."""
         return local()
@@ -33,10 +35,10 @@ class _LocalRuntime(Runtime):
         """Start the agent on this host with the bundle's Python."""
         if os.geteuid() != 0:
             raise ScanError("entering a target needs root", "run the same command with sudo")
-        return _local_agent(bundle, timeout)
+        return local_agent(bundle, timeout)
 
 
-class PidRuntime(_LocalRuntime):
+class PidRuntime(LocalRuntime):
     """A process of this host, in whatever container."""
 
     scheme = "pid"
@@ -52,7 +54,7 @@ class PidRuntime(_LocalRuntime):
         return {"pid": int(self.name)}
 
 
-class RootfsRuntime(_LocalRuntime):
+class RootfsRuntime(LocalRuntime):
     """A directory tree that is not running."""
 
     scheme = "rootfs"
@@ -71,11 +73,12 @@ class RootfsRuntime(_LocalRuntime):
 
 
 @contextlib.contextmanager
-def _local_agent(bundle: Path, timeout: float) -> Iterator[Connection]:
+def local_agent(bundle: Path, timeout: float, prefix: Sequence[str] = ()) -> Iterator[Connection]:
+    """Start the agent on this host, `prefix` before its command; it has ended afterwards."""
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            _agent_command(bundle),
+            [*prefix, *_agent_command(bundle)],
             stdin=theirs.fileno(),
             stdout=theirs.fileno(),
             stderr=errors.fileno(),
@@ -96,8 +99,12 @@ def _local_agent(bundle: Path, timeout: float) -> Iterator[Connection]:
 
 
 def _agent_command(bundle: Path) -> list[str]:
-    loader = next((path.name for path in sorted(bundle.glob("lib/ld-linux*"))), "ld-linux")
-    return agent_command(str(bundle), loader, str(Path(toolkit.__file__).parent.parent))
+    return agent_command(str(bundle), loader(bundle), str(Path(toolkit.__file__).parent.parent))
+
+
+def loader(bundle: Path) -> str:
+    """Return the file name of the bundle's loader."""
+    return next((path.name for path in sorted(bundle.glob("lib/ld-linux*"))), "ld-linux")
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

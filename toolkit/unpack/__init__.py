@@ -1,0 +1,1 @@
+"""Images that are not running become directory trees: read strictly, proved, unpacked, never started."""
