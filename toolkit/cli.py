@@ -6,6 +6,7 @@ Tasks are thin: parse, call, print, exit status. Flags only, no positional argum
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from invoke import Collection, Context, Exit, Program
@@ -30,9 +31,9 @@ from toolkit.bundle import build as bundles
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
-from toolkit.demo import containers as demo_containers
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
+from toolkit.demo.recipes import NAMES as DEMO_CONTAINERS
 from toolkit.engines.base import Options
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.progress import LiveWatcher
@@ -228,16 +229,17 @@ def bundle_lock(_context: Context) -> None:
 _ENGINE_HELP = "none (namespaces of its own, no engine needed) or docker"
 
 
-def _in_docker(engine: str) -> bool:
+def _containers(engine: str) -> ModuleType | None:
+    """Return the module for demo containers, loaded here only: the engine's client takes 0.2 s to load."""
     if engine not in {"none", "docker"}:
         raise CallError(f"there is no engine {engine!r} for demo targets", "write --engine none or docker")
-    return engine == "docker"
+    return importlib.import_module("toolkit.demo.containers") if engine == "docker" else None
 
 
 @task(
     name="up",
     help={
-        "variant": f"{', '.join(DEMO_VARIANTS)}; with an engine {', '.join(demo_containers.NAMES)}",
+        "variant": f"{', '.join(DEMO_VARIANTS)}; with an engine {', '.join(DEMO_CONTAINERS)}",
         "name": "what to call it",
         "engine": _ENGINE_HELP,
         "upstream": "with an engine: pull the public base images instead of putting stand-ins together",
@@ -247,8 +249,8 @@ def targets_up(
     _context: Context, variant: str = "base", name: str = "demo", engine: str = "none", upstream: bool = False
 ) -> None:
     """Start a demo target: a distroless root with one program, or one of the containers in images/targets."""
-    if _in_docker(engine):
-        console.print(demo_containers.run(variant, name, say, upstream=upstream).uri)
+    if containers := _containers(engine):
+        console.print(containers.run(variant, name, say, upstream=upstream).uri)
     else:
         console.print(demo_targets.up(name, variant, progress=say).uri)
 
@@ -256,18 +258,17 @@ def targets_up(
 @task(name="down", help={"name": "which one; all of them when left out", "engine": _ENGINE_HELP})
 def targets_down(_context: Context, name: str = "", engine: str = "none") -> None:
     """Stop demo targets and remove everything they left."""
-    in_docker = _in_docker(engine)
-    for stopped in (
-        demo_containers.remove(name) if in_docker else demo_targets.down(name or None, progress=say)
-    ):
+    containers = _containers(engine)
+    gone = containers.remove(name) if containers else demo_targets.down(name or None, progress=say)
+    for stopped in gone:
         console.print(f"{stopped} is down", markup=False, highlight=False)
 
 
 @task(name="status", help={"engine": _ENGINE_HELP})
 def targets_status(_context: Context, engine: str = "none") -> None:
     """List the demo targets that are up."""
-    if _in_docker(engine):
-        rows = [(each.name, each.target, each.uri) for each in demo_containers.status()]
+    if containers := _containers(engine):
+        rows = [(each.name, each.target, each.uri) for each in containers.status()]
     else:
         rows = [(each.name, each.variant, each.uri) for each in demo_targets.status()]
     for row in rows:

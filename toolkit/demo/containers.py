@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +20,8 @@ from docker.errors import APIError, BuildError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from toolkit import dockers
-from toolkit.demo import cache, distroless, needs, trees, ubi, wolfi
+from toolkit.demo import cache, distroless, needs
+from toolkit.demo.recipes import NAMES, RECIPES, Recipe
 from toolkit.errors import CallError, ScanError
 
 PLACE = Path(__file__).parents[2] / "images" / "targets"
@@ -28,65 +29,9 @@ LABEL = "io.barescan.demo"
 """On every image, container and volume of ours; its value is the target's name."""
 _PREFIX = "barescan-target"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_CERTIFICATES = "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"
 _PORT = ":1F90"  # 8080, where the program listens, as /proc/net/tcp writes it
 _START_SECONDS = 20
 _STOP_SECONDS = 3
-_LEAST: dict[str, Any] = {
-    "read_only": True,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-    "network_mode": "none",
-    "pids_limit": 32,
-    "mem_limit": "256m",
-}
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """How a target is made and run: its offline base with the image's configuration, program, rights."""
-
-    base: Callable[[cache.Progress], Path] | None = None
-    configuration: tuple[str, ...] = ()
-    program: str = "static"  # how it is linked; empty for none
-    rights: dict[str, Any] = field(default_factory=lambda: _LEAST)
-    volume: str = ""  # where one is mounted
-
-
-def _google(name: distroless.Image, suite: str = "bookworm") -> Callable[[cache.Progress], Path]:
-    return lambda progress: distroless.image(name, progress, suite)
-
-
-_DISTROLESS = (f"ENV {_PATH}", f"ENV {_CERTIFICATES}")
-_RECIPES = {
-    "static": _Recipe(_google("static"), (*_DISTROLESS, "USER 0", "WORKDIR /")),
-    "base": _Recipe(_google("base"), (*_DISTROLESS, "USER 0", "WORKDIR /"), "dynamic"),
-    "python": _Recipe(
-        _google("python", "trixie"),
-        (*_DISTROLESS, "ENV LANG=C.UTF-8", "USER 0", "WORKDIR /", 'ENTRYPOINT ["/usr/bin/python3.13"]'),
-        program="",
-        volume="/data",
-    ),
-    "nonroot-readonly": _Recipe(
-        _google("static"),
-        (*_DISTROLESS, f"USER {distroless.NONROOT}", "WORKDIR /home/nonroot"),
-        rights=_LEAST | {"tmpfs": {"/tmp": "mode=1777,size=1m,noexec,nosuid,nodev"}},  # noqa: S108
-    ),
-    "shell": _Recipe(
-        lambda progress: trees.tree("bookworm", progress=progress),
-        (f"ENV {_PATH}", 'CMD ["bash"]'),
-        rights={"network_mode": "none"},
-    ),
-    "ubi-micro": _Recipe(ubi.micro, (f"ENV {_PATH}", "ENV container=oci", 'CMD ["/bin/bash"]'), "dynamic"),
-    "wolfi": _Recipe(
-        wolfi.glibc_dynamic,
-        (f"ENV {_PATH}", f"ENV {_CERTIFICATES}", f"USER {distroless.NONROOT}", "WORKDIR /"),
-        "dynamic",
-    ),
-    "scratch": _Recipe(),
-}
-NAMES: tuple[str, ...] = tuple(_RECIPES)
 
 
 @dataclass(frozen=True)
@@ -180,14 +125,14 @@ def status() -> list[RunningContainer]:
     return [RunningContainer(each, str(each.name), each.labels[LABEL]) for each in found]
 
 
-def _known(name: str) -> _Recipe:
-    if name not in _RECIPES:
+def _known(name: str) -> Recipe:
+    if name not in RECIPES:
         raise CallError(f"there is no demo container {name!r}", f"take one of {', '.join(NAMES)}")
-    return _RECIPES[name]
+    return RECIPES[name]
 
 
 def _build(client: Any, name: str, progress: cache.Progress, *, upstream: bool) -> str:
-    recipe, reference = _RECIPES[name], f"{_PREFIX}-{name}:latest"
+    recipe, reference = RECIPES[name], f"{_PREFIX}-{name}:latest"
     arguments = {}
     if recipe.base and not upstream:
         arguments["BASE"] = _imported(client, name, recipe, progress)
@@ -210,7 +155,7 @@ def _build(client: Any, name: str, progress: cache.Progress, *, upstream: bool) 
     return reference
 
 
-def _imported(client: Any, name: str, recipe: _Recipe, progress: cache.Progress) -> str:
+def _imported(client: Any, name: str, recipe: Recipe, progress: cache.Progress) -> str:
     """Return the reference of the base's stand-in, imported on the first call; its tag is its content."""
     root = cast("Callable[[cache.Progress], Path]", recipe.base)(progress)
     repository = f"{_PREFIX}-base-{name}"
@@ -259,7 +204,7 @@ def _sources(folder: Path) -> list[Path]:
 
 
 def _start(client: Any, image: str, target: str, name: str) -> Container:
-    recipe = _RECIPES[target]
+    recipe = RECIPES[target]
     options = dict(recipe.rights)
     labels = {LABEL: target}
     if recipe.volume:
