@@ -8,6 +8,7 @@ from typing import Any
 
 import docker
 import requests
+from docker.context import ContextAPI
 from docker.errors import DockerException
 
 from toolkit.errors import ScanError
@@ -25,6 +26,7 @@ def connect(kind: str = "docker") -> docker.DockerClient:
     the user's own is taken. Raises ScanError when none answers, access is denied, or it is too old.
     """
     address = _podman_address() if kind == "podman" else None
+    _check_context(kind)
     try:
         client = _client(address)
         about = client.version()
@@ -38,6 +40,18 @@ def _client(address: str | None) -> docker.DockerClient:
     if address is None:
         return docker.from_env(version="auto", timeout=_SECONDS)
     return docker.DockerClient(base_url=address, version="auto", timeout=_SECONDS)
+
+
+def _check_context(kind: str) -> None:
+    """Refuse a context that does not exist: docker-py would take the default one, another engine."""
+    name = os.environ.get("DOCKER_CONTEXT", "")
+    if (
+        kind == "docker"
+        and name
+        and not os.environ.get("DOCKER_HOST")
+        and ContextAPI.get_context(name) is None
+    ):
+        raise ScanError(f"there is no Docker context {name!r} (DOCKER_CONTEXT)", "see: docker context ls")
 
 
 def _podman_address() -> str:
@@ -73,8 +87,6 @@ def _unreachable(kind: str, address: str, error: Exception) -> ScanError:
             f"no permission to use the {kind} engine{where}",
             "run the same command with sudo, or as a member of the engine's group",
         )
-    if "context" in said.lower() and "not found" in said.lower():
-        return ScanError(f"the current Docker context can't be used: {said[:200]}", "see: docker context ls")
     return ScanError(
         f"no {kind} engine answers{where} ({_reason(error)})",
         f"start it ({start}), set {'DOCKER_HOST' if kind == 'docker' else 'CONTAINER_HOST'}, "

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import http.server
 import json
 import multiprocessing
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -254,3 +259,66 @@ def test_an_engine_that_is_too_old_is_refused(monkeypatch):
         with pytest.raises(BarescanError, match=r"speaks version 1\.38.*1\.40"):
             connect()
         server.shutdown()
+
+
+class _ToEngine(socketserver.BaseRequestHandler):
+    """Carries one connection on to the engine's socket, as a tunnel from another host would."""
+
+    def handle(self) -> None:
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.connect("/var/run/docker.sock")
+            back = threading.Thread(target=self._carry, args=(engine, self.request), daemon=True)
+            back.start()
+            self._carry(self.request, engine)
+            back.join()
+
+    @staticmethod
+    def _carry(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+class _Tunnel(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+
+@pytest.fixture
+def tunnel() -> Iterator[str]:
+    with _Tunnel(("127.0.0.1", 0), _ToEngine) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_an_engine_of_another_host_does_it_all_over_its_api(
+    tunnel, target, auditor_image, tmp_path, bundle, monkeypatch
+):
+    monkeypatch.setenv("DOCKER_HOST", tunnel)
+    result = _scan(f"docker://{target.name}", auditor_image, tmp_path, bundle)
+    assert result.summary.total > 20
+    assert _none_left(target)
+
+
+def test_the_current_docker_context_is_used(tunnel, target, tmp_path, monkeypatch):
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"elsewhere").hexdigest()
+    meta.mkdir(parents=True)
+    (tmp_path / "config.json").write_text('{"currentContext": "elsewhere"}')
+    endpoint = {"docker": {"Host": tunnel, "SkipTLSVerify": False}}
+    (meta / "meta.json").write_text(json.dumps({"Name": "elsewhere", "Metadata": {}, "Endpoints": endpoint}))
+    ask = "from toolkit.dockers import connect; print(connect().api.base_url)"
+    environment = {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"}
+    done = subprocess.run(
+        [sys.executable, "-c", ask],
+        env=environment | {"DOCKER_CONFIG": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == tunnel.replace("tcp", "http"), done.stderr
+    broken = environment | {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "nowhere"}
+    done = subprocess.run(
+        [sys.executable, "-c", ask], env=broken, capture_output=True, text=True, check=False
+    )
+    assert "nowhere" in done.stderr
