@@ -23,6 +23,8 @@ from toolkit.agent.job import MOUNT_POINT, Job
 HARDENED = (
     kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 )
+_ATTEMPTS = 3
+_TRUST_REMOTE = "use --include-remote-mounts if you trust whoever serves it"
 _SIOCSIFFLAGS = 0x8914  # linux/sockios.h
 _IFF_UP = 1  # linux/if.h
 SAFE_DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -64,12 +66,10 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
         bundle, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
     )
     devices = {name: kernel.clone_tree(f"/dev/{name}") for name in SAFE_DEVICES}
-    tree = _copy_of(target) if target else _overlay_of(str(job.rootfs), job.bundle)
+    root = _copy_of(target) if target else _overlay_of(str(job.rootfs), job.bundle)
     place = f"{job.bundle}/empty"
-    _attach(tree, place)
-    root = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    table = mounts.parse(target.mountinfo) if target else []
-    left_out = [] if job.remote_mounts else _leave_out_remote(root, table)
+    _attach(root, place)
+    left_out = _leave_out_remote(root, place) if target and not job.remote_mounts else []
     if not target:
         # Before sysfs is mounted: it shows the network of whoever mounts it, and belongs to its owner.
         kernel.unshare(
@@ -82,7 +82,9 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     kernel.mount_setattr(root, HARDENED, recursive=True)
     _bind_devices(root, devices, create=target is None)
     view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
-    files = _attach_bundle(root, bundle, job, place, view, table or _synthetic_table())
+    files = _attach_bundle(
+        root, bundle, job, place, view, mounts.parse(target.mountinfo) if target else _synthetic_table()
+    )
     for name, link in links.items():
         _link(files, f"view/{name}", link)
     _become_root(root, place)
@@ -117,25 +119,34 @@ def _raise_loopback() -> None:
 
 
 def _copy_of(target: locate.Target) -> int:
-    """Return a detached recursive copy of the target's tree, made from within its mount namespace.
+    """Return a detached recursive copy of the target's tree, of which the recorded mount table is true."""
+    for _ in range(_ATTEMPTS):
+        tree = _clone_within(target)
+        mountinfo = locate.read_at(target.directory, "mountinfo")
+        if mountinfo == target.mountinfo:
+            return tree
+        os.close(tree)
+        target.mountinfo, target.mounts = mountinfo, locate.read_at(target.directory, "mounts")
+    raise AgentError("the target's mounts change all the time", "scan again once it has settled")
 
-    open_tree(2) refuses a mount of another namespace; going through the descriptor of the root finds the
-    right one also for a target that is itself chrooted.
+
+def _clone_within(target: locate.Target) -> int:
+    """Copy the mounts from within the target's mount namespace: open_tree(2) refuses those of another.
+
+    Going through the descriptor of the root finds the right one also for a target that is itself chrooted.
     """
     ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     theirs = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=target.directory)
     kernel.setns(theirs, kernel.CLONE_NEWNS)
     try:
-        os.fchdir(target.root)
-        try:
-            tree = kernel.clone_tree(".", recursive=True)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            raise AgentError(
-                "the target's root is not a part of its own mount namespace (it has been unmounted)",
-                "restart the target, or scan its files with rootfs://",
-            ) from None
+        tree = kernel.clone_trees(target.root)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise AgentError(
+            "the target's root is not a part of its own mount namespace (it has been unmounted)",
+            "restart the target, or scan its files with rootfs://",
+        ) from None
     finally:
         kernel.setns(ours, kernel.CLONE_NEWNS)
     os.close(theirs)
@@ -187,28 +198,54 @@ def _attach(tree: int, place: str) -> None:
     os.close(fd)
 
 
-def _leave_out_remote(root: int, table: list[mounts.Mount]) -> list[str]:
-    """Detach FUSE and network file systems from our copy; return where they were."""
-    left_out = []
-    for mount in reversed(table):
-        if not mounts.REMOTE.match(mount.kind):
-            continue
-        if mount.point == "/":
+def _leave_out_remote(root: int, place: str) -> list[str]:
+    """Detach FUSE and network file systems from our copy; return where they were.
+
+    Judged by the table of the copy itself. One that something else is mounted upon stays: it can't be
+    reached, and taking away what covers it would change what the target sees.
+    """
+    left_out: list[str] = []
+    tried: set[int] = set()
+    while True:
+        within = mounts.parse(Path("/proc/self/mountinfo").read_bytes(), place)
+        found = mounts.remote(within, place)
+        if mounts.root_of(within, place) in found:
             raise AgentError(
-                f"the target's root is a {mount.kind} file system, whose requests may never be answered",
-                "use --include-remote-mounts if you trust whoever serves it",
+                "the target's root is on a file system whose requests may never be answered", _TRUST_REMOTE
             )
-        try:
-            fd = kernel.open_beneath(root, mount.point.lstrip("/"), os.O_PATH | os.O_NOFOLLOW)
-            kernel.unmount(f"/proc/self/fd/{fd}", kernel.MNT_DETACH)
-            os.close(fd)
-        except OSError as error:
-            raise AgentError(
-                f"the {mount.kind} mount at {mount.point!r} can't be left out: {error.strerror}",
-                "use --include-remote-mounts if you trust whoever serves it",
-            ) from None
-        left_out.append(mount.point)
-    return left_out
+        waiting = [
+            mount
+            for mount in mounts.uncovered(within, found)
+            if mount.point != place and mount.mount_id not in tried
+        ]
+        if not waiting:
+            return left_out
+        tried.add(waiting[0].mount_id)
+        if _detach(root, within, waiting[0], place):
+            left_out.append(waiting[0].point.removeprefix(place))
+
+
+def _detach(root: int, within: list[mounts.Mount], mount: mounts.Mount, place: str) -> bool:
+    """Detach one mount, without asking its file system anything; False when no path leads to it.
+
+    umount2(2) takes what is uppermost at the last part of a path, so the directory above has to be of the
+    mount that the whole stack there is mounted upon.
+    """
+    above, _, name = mount.point.removeprefix(place).rpartition("/")
+    try:
+        directory = kernel.open_beneath(root, above.lstrip("/") or ".", os.O_PATH | os.O_DIRECTORY)
+        if kernel.place_of(directory)[0] != mounts.lowest_of_stack(within, mount).parent_id:
+            return False
+        kernel.unmount(f"/proc/self/fd/{directory}/{name}", kernel.MNT_DETACH | kernel.UMOUNT_NOFOLLOW)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+            return False
+        point = mount.point.removeprefix(place)
+        raise AgentError(
+            f"the {mount.kind} mount at {point!r} can't be left out: {error.strerror}", _TRUST_REMOTE
+        ) from None
+    os.close(directory)
+    return True
 
 
 def _mount_system_directories(root: int) -> None:
@@ -298,7 +335,7 @@ def _attach_bundle(
     scratch = kernel.new_filesystem("tmpfs", {"size": str(job.scratch_bytes), "mode": "700"}, flags)
     for mount, name in ((files, "job"), (scratch, "tmp")):
         kernel.move_mount(mount, kernel.open_beneath(root, f"{MOUNT_POINT}/{name}", os.O_PATH))
-    own = mounts.parse(Path("/proc/self/mountinfo").read_bytes())
+    own = mounts.parse(Path("/proc/self/mountinfo").read_bytes(), place)
     original = mounts.original_flags(own, place, table).encode()
     for name, (mode, content) in job.files.items():
         _write(files, name, content, mode)

@@ -19,6 +19,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
+AT_STATX_DONT_SYNC = 0x4000
+STATX_INO = 0x100
+STATX_MNT_ID = 0x1000
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
@@ -102,13 +105,18 @@ def pidfd_open(pid: int) -> int:
 def open_tree(directory: int, path: str, flags: int) -> int:
     """Return a descriptor of a (cloned) mount tree, open_tree(2)."""
     return _call(
-        "open_tree", ctypes.c_int(directory), path.encode(), ctypes.c_uint(flags | OPEN_TREE_CLOEXEC)
+        "open_tree", ctypes.c_int(directory), os.fsencode(path), ctypes.c_uint(flags | OPEN_TREE_CLOEXEC)
     )
 
 
-def clone_tree(path: str, directory: int = AT_FDCWD, *, recursive: bool = False) -> int:
-    """Return a detached copy of the mounts at `path`."""
-    return open_tree(directory, path, OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0))
+def clone_tree(path: str) -> int:
+    """Return a detached copy of the mount at `path`."""
+    return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE)
+
+
+def clone_trees(directory: int) -> int:
+    """Return a detached recursive copy of the mounts at a descriptor; no file system is asked anything."""
+    return open_tree(directory, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
 
 
 def move_mount(source: int, target: int) -> None:
@@ -163,7 +171,26 @@ def open_beneath(root: int, path: str, flags: int) -> int:
     """
     how = _OpenHow(flags | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS)
     size = ctypes.c_size_t(ctypes.sizeof(how))
-    return _call("openat2", ctypes.c_int(root), path.encode(), ctypes.byref(how), size)
+    return _call("openat2", ctypes.c_int(root), os.fsencode(path), ctypes.byref(how), size)
+
+
+class _Statx(ctypes.Structure):
+    _fields_ = (
+        ("before", ctypes.c_uint8 * 32),
+        ("inode", ctypes.c_uint64),
+        ("between", ctypes.c_uint8 * 96),
+        ("device", ctypes.c_uint32 * 2),
+        ("mount", ctypes.c_uint64),
+        ("after", ctypes.c_uint8 * 104),
+    )
+
+
+def place_of(fd: int) -> tuple[int, int, int, int]:
+    """Return mount id, device and inode of a descriptor; the file system is not asked, statx(2)."""
+    found = _Statx()
+    flags, mask = ctypes.c_int(AT_EMPTY_PATH | AT_STATX_DONT_SYNC), ctypes.c_uint(STATX_INO | STATX_MNT_ID)
+    _check(_libc.statx(ctypes.c_int(fd), b"", flags, mask, ctypes.byref(found)), "statx")
+    return found.mount, found.device[0], found.device[1], found.inode
 
 
 def close_from(lowest: int) -> None:
@@ -202,7 +229,7 @@ def make_all_private() -> None:
 
 def unmount(path: str, flags: int) -> None:
     """Unmount a path, umount2(2)."""
-    _check(_libc.umount2(path.encode(), ctypes.c_int(flags)), "umount2")
+    _check(_libc.umount2(os.fsencode(path), ctypes.c_int(flags)), "umount2")
 
 
 def pivot_root_here() -> None:

@@ -25,6 +25,7 @@ NAMESPACES = {
     "user": kernel.CLONE_NEWUSER,
 }
 _CONTAINER_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_LARGEST = 16 << 20
 _GONE = "process {pid} has exited"
 _GONE_REMEDY = "name a process that keeps running, or scan its files with rootfs://"
 
@@ -79,11 +80,14 @@ def _open_directory(pid: int) -> int:
         raise AgentError(f"there is no process {pid}", "look it up with ps, on this host") from None
 
 
-def read_at(directory: int, name: str, limit: int = 16 << 20) -> bytes:
-    """Return a file of `/proc/PID`, at most `limit` bytes."""
+def read_at(directory: int, name: str) -> bytes:
+    """Return a file of `/proc/PID`; raises AgentError for one that only an attack could make so large."""
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     with os.fdopen(fd, "rb") as file:
-        return file.read(limit)
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise AgentError(f"the target's {name} is larger than {_LARGEST >> 20} MiB", "scan its files instead")
+    return content
 
 
 def _stat(directory: int) -> tuple[str, int, int]:
