@@ -139,7 +139,7 @@ def _clone_within(target: locate.Target) -> int:
     theirs = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=target.directory)
     kernel.setns(theirs, kernel.CLONE_NEWNS)
     try:
-        tree = kernel.clone_trees(target.root)
+        tree = kernel.clone_tree("", target.root, recursive=True)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise

@@ -109,14 +109,10 @@ def open_tree(directory: int, path: str, flags: int) -> int:
     )
 
 
-def clone_tree(path: str) -> int:
-    """Return a detached copy of the mount at `path`."""
-    return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE)
-
-
-def clone_trees(directory: int) -> int:
-    """Return a detached recursive copy of the mounts at a descriptor; no file system is asked anything."""
-    return open_tree(directory, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
+def clone_tree(path: str, directory: int = AT_FDCWD, *, recursive: bool = False) -> int:
+    """Return a detached copy of the mounts at `path`; with "" of a descriptor's, asking no file system."""
+    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
+    return open_tree(directory, path, flags)
 
 
 def move_mount(source: int, target: int) -> None:
