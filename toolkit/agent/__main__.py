@@ -95,7 +95,8 @@ def _serve(client: Stream, ending: contextlib.ExitStack) -> dict[str, object]:
     null = os.open("/dev/null", os.O_RDWR)
     entered = enter(work, target)
     confine.hide_memory()  # joining a user namespace may have undone it
-    kernel.close_all_but([0, 1, 2, null, entered.files, *([target.pidfd] if target else [])])
+    held = [0, 1, 2, null, entered.files, entered.scratch]
+    kernel.close_all_but([*held, target.pidfd] if target else held)
     confine.keep_only(engine.TO_START)
     keeper, inner = _start(work, entered, null)
     ending.callback(keeper.end)
@@ -153,11 +154,11 @@ def _start(work: job.Job, entered: Entered, null: int) -> tuple[_Keeper, Stream]
             confine.die_with_parent()
             for number in (0, 1, 2):  # the client's stream and the host's files are not for the engine's side
                 os.dup2(null, number)
-            kernel.close_all_but([0, 1, 2, control_inside, theirs, entered.files])
+            kernel.close_all_but([0, 1, 2, control_inside, theirs, entered.files, entered.scratch])
             engine.keep(control_inside, work, Stream(theirs, theirs), entered)
         finally:
             os._exit(1)
-    for fd in (control_inside, theirs, null, entered.files):
+    for fd in (control_inside, theirs, null, entered.files, entered.scratch):
         os.close(fd)
     return _Keeper(pid, kernel.pidfd_open(pid), control), Stream(ours, ours)
 

@@ -15,8 +15,9 @@ import time
 import zlib
 from pathlib import Path
 
-from toolkit.agent import confine, kernel, survey
+from toolkit.agent import confine, kernel, survey, suspect
 from toolkit.agent.enter import Entered, seal
+from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
 from toolkit.agent.stream import CHUNK, Kind, Stream, StreamError
 
@@ -41,21 +42,22 @@ def run(job: Job, stream: Stream, entered: Entered, own_pids: list[int]) -> None
     os.close(entered.files)
     confine.keep_only(1 << confine.CAP_DAC_READ_SEARCH)
     os.umask(0o077)
-    os.chdir(SCRATCH)
+    os.fchdir(entered.scratch)
     stream.send(Kind.FACTS, survey.survey())
     environment = _BASE_ENVIRONMENT | {"BARESCAN_TARGET_PID": str(entered.main_pid)} | job.env
-    if survey.collect_dpkg_records(SCRATCH / "dpkg"):
+    if survey.collect_dpkg_records(Path("dpkg")):
         environment["DPKG_ADMINDIR"] = str(SCRATCH / "dpkg")
     for name, packed in job.unpack.items():
-        _unpack(Path("/", MOUNT_POINT, packed), SCRATCH / name)
+        _unpack(Path("/", MOUNT_POINT, packed), Path(name))
     stream.send(Kind.PHASE, {"phase": "run"})
     started = time.monotonic()
     status = _Run(job, stream, environment).wait()
     _kill_everything_else()
     seconds = time.monotonic() - started
+    suspect.check_own_places(entered.places)
     left = job.max_report
     for name in job.outputs:
-        left -= _send_output(stream, name, left)
+        left -= _send_output(stream, entered.scratch, name, left)
     code = os.waitstatus_to_exitcode(status)
     stream.send(Kind.RESULT, {"exit_status": code, "seconds": round(seconds, 3)})
     stream.end()
@@ -153,10 +155,10 @@ def _kill_everything_else() -> None:
             os.waitpid(-1, 0)
 
 
-def _send_output(stream: Stream, name: str, limit: int) -> int:
+def _send_output(stream: Stream, scratch: int, name: str, limit: int) -> int:
     """Send one file that the engine wrote; a link or a special file put in its place is not followed."""
     try:
-        fd = os.open(SCRATCH / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = kernel.open_beneath(scratch, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return 0
     with os.fdopen(fd, "rb") as file:
@@ -181,15 +183,12 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
         os.close(control_fd)
         try:
             run(job, stream, entered, own_pids)
+        except AgentError as error:
+            _fail(stream, error)
         except Exception as error:
-            cause = f"the audit broke off: {confine.describe(error)}"
-            with contextlib.suppress(StreamError):
-                stream.send(Kind.FAIL, {"cause": cause, "remedy": "", "status": 2})
-            os._exit(1)
+            _fail(stream, AgentError(f"the audit broke off: {confine.describe(error)}"))
         os._exit(0)
-    os.close(stream.read_fd)
-    if stream.write_fd != stream.read_fd:
-        os.close(stream.write_fd)
+    kernel.close_all_but([0, 1, 2, control_fd])
     confine.keep_only(0)
     pidfd = kernel.pidfd_open(init)
     poll = select.poll()
@@ -200,3 +199,10 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
             os.kill(init, signal.SIGKILL)
     os.waitpid(init, 0)
     os._exit(0)
+
+
+def _fail(stream: Stream, error: AgentError) -> None:
+    said = {"cause": error.cause, "remedy": error.remedy, "status": error.status}
+    with contextlib.suppress(StreamError):
+        stream.send(Kind.FAIL, said)
+    os._exit(1)

@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.agent import kernel, locate, mounts, snapshot
+from toolkit.agent import kernel, locate, mounts, snapshot, suspect
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
 
@@ -48,6 +48,10 @@ class Entered:
     """Number of the target's process in its own PID namespace; 1 for a tree that is not running."""
     own_proc: bool
     left_out: list[str]
+    scratch: int
+    """Directory that the engine writes to."""
+    places: list[tuple[int, int, int, int]]
+    """What the paths of the bundle, of the job's files and of the scratch directory lead to."""
 
 
 def enter(job: Job, target: locate.Target | None) -> Entered:
@@ -82,14 +86,17 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     kernel.mount_setattr(root, HARDENED, recursive=True)
     _bind_devices(root, devices, create=target is None)
     view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
-    files = _attach_bundle(
+    if target:
+        suspect.check_mount_point(root, _own_mounts(place))
+    files, scratch = _attach_bundle(
         root, bundle, job, place, view, mounts.parse(target.mountinfo) if target else _synthetic_table()
     )
     for name, link in links.items():
         _link(files, f"view/{name}", link)
     _become_root(root, place)
+    places = suspect.own_places()
     _join(namespaces)
-    return Entered(files, main_pid, own_proc=target is None, left_out=left_out)
+    return Entered(files, main_pid, target is None, left_out, scratch, places)
 
 
 def _become_root(root: int, place: str) -> None:
@@ -198,6 +205,10 @@ def _attach(tree: int, place: str) -> None:
     os.close(fd)
 
 
+def _own_mounts(place: str) -> list[mounts.Mount]:
+    return mounts.parse(Path("/proc/self/mountinfo").read_bytes(), place)
+
+
 def _leave_out_remote(root: int, place: str) -> list[str]:
     """Detach FUSE and network file systems from our copy; return where they were.
 
@@ -207,7 +218,7 @@ def _leave_out_remote(root: int, place: str) -> list[str]:
     left_out: list[str] = []
     tried: set[int] = set()
     while True:
-        within = mounts.parse(Path("/proc/self/mountinfo").read_bytes(), place)
+        within = _own_mounts(place)
         found = mounts.remote(within, place)
         if mounts.root_of(within, place) in found:
             raise AgentError(
@@ -317,31 +328,24 @@ def _synthetic_table() -> list[mounts.Mount]:
 
 def _attach_bundle(
     root: int, bundle: int, job: Job, place: str, view: dict[str, bytes], table: list[mounts.Mount]
-) -> int:
+) -> tuple[int, int]:
     """Mount the bundle over a directory that is already there, and job and scratch inside it.
 
-    Returns a descriptor of the directory of the job's files.
+    Returns descriptors of the directory of the job's files and of the scratch directory.
     """
-    try:
-        point = kernel.open_beneath(root, MOUNT_POINT, os.O_PATH | os.O_DIRECTORY)
-    except OSError:
-        raise AgentError(
-            f"the target has no /{MOUNT_POINT} to mount the auditor on, and nothing may be created in it",
-            "mount sysfs on /sys as every container runtime does, or scan its files with rootfs://",
-        ) from None
+    point = kernel.open_beneath(root, MOUNT_POINT, os.O_PATH | os.O_DIRECTORY)
     kernel.move_mount(bundle, point)
     flags = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
     files = kernel.new_filesystem("tmpfs", {"size": "300m", "mode": "755"}, flags)
     scratch = kernel.new_filesystem("tmpfs", {"size": str(job.scratch_bytes), "mode": "700"}, flags)
     for mount, name in ((files, "job"), (scratch, "tmp")):
         kernel.move_mount(mount, kernel.open_beneath(root, f"{MOUNT_POINT}/{name}", os.O_PATH))
-    own = mounts.parse(Path("/proc/self/mountinfo").read_bytes(), place)
-    original = mounts.original_flags(own, place, table).encode()
+    original = mounts.original_flags(_own_mounts(place), place, table).encode()
     for name, (mode, content) in job.files.items():
         _write(files, name, content, mode)
     for name, content in (view | {"flags": original}).items():
         _write(files, f"view/{name}", content, 0o644)
-    return files
+    return files, scratch
 
 
 def seal(files: int, own_pids: list[int]) -> None:
