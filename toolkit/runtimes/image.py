@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,16 @@ class ImageRuntime(LocalRuntime):
     def attach(self, bundle: Path, timeout: float) -> Iterator[Connection]:
         """Unpack the image, start the agent on this host, and leave nothing of the image behind."""
         prefix = [] if os.geteuid() == 0 else _rootless(bundle)
+        with self.unpacked(prefix, timeout), local_agent(bundle, timeout, prefix) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def unpacked(self, prefix: Sequence[str], timeout: float) -> Iterator[Path]:
+        """Unpack the image into the directory that is named in the job; it is gone afterwards.
+
+        `prefix` is put before what needs the power over all owners. Raises CallError when the image is not
+        there, ScanError when it is broken, hostile, too large, or is not unpacked within `timeout` seconds.
+        """
         budget = Budget(time.monotonic() + timeout, self.tell)
         with tree.private(self._place, prefix):
             entries = self._stage(budget)
@@ -62,8 +72,7 @@ class ImageRuntime(LocalRuntime):
             budget.step(f"unpacking {budget.unpacked >> 20} MiB")
             tree.unpack(self._place, _LAYOUT, _TREE, budget, prefix)
             self._discard(_LAYOUT)
-            with local_agent(bundle, timeout, prefix) as connection:
-                yield connection
+            yield self._place / _TREE
 
     def _stage(self, budget: Budget) -> Entries:
         """Read and prove the image; only what was proved is there afterwards."""

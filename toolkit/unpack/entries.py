@@ -84,7 +84,7 @@ class Entries:
     def _white_out(self, directory: list[str], whiteout: str, name: str) -> None:
         hidden = whiteout.removeprefix(_WHITEOUT)
         if hidden in {"", ".", ".."}:
-            raise ScanError(f"the image hides a directory by its own name: {name!r}", _HOSTILE)
+            raise ScanError(f"the image hides a directory by its own name: {_short(name)!r}", _HOSTILE)
         if whiteout == _OPAQUE:
             *above, last = directory or [""]
             self._forget(above, last) if last else self._links.clear()
@@ -93,9 +93,9 @@ class Entries:
 
     def _hard_link(self, entry: Entry) -> str | None:
         """Return the text of the symbolic link that the new name stands for as well, if it is one."""
-        parts = _parts(entry.link, f"the hard link {entry.name!r}")
+        parts = _parts(entry.link, f"the hard link {_short(entry.name)!r}")
         if not parts:
-            raise ScanError(f"{entry.name!r} is a hard link to the root directory", _HOSTILE)
+            raise ScanError(f"{_short(entry.name)!r} is a hard link to the root directory", _HOSTILE)
         found = self._find([*self._resolved(parts[:-1], entry.name), parts[-1]])
         return found if isinstance(found, str) else None
 
@@ -121,16 +121,20 @@ class Entries:
             node.pop(name, None)
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= 100 else f"{name[:100]}…"
+
+
 def _escape(name: str) -> ScanError:
     return ScanError(
-        f"{name!r} is written through a symbolic link that leads out of the image",
+        f"{_short(name)!r} is written through a symbolic link that leads out of the image",
         "treat the image as hostile; runtimes disagree on what it is, so scan it running if it is yours",
     )
 
 
 def _parts(name: str, what: str) -> list[str]:
     parts = [part for part in name.split("/") if part not in {"", "."}]
-    shown = name if len(name) < 100 else f"{name[:100]}…"
+    shown = _short(name)
     if name.startswith("/") and parts:
         raise ScanError(f"{what} has an absolute path: {shown!r}", _HOSTILE)
     if ".." in parts:

@@ -12,12 +12,13 @@ import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.agent import kernel
 
 _NEEDED_IDS = 65_536  # what an image's owners come from, as Docker gives a container that is remapped
-_WHY_NOT = 125
+_REFUSED = 125
 _START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); "
     "from toolkit.unpack.rootless import main; sys.exit(main(sys.argv[1:]))"
@@ -31,16 +32,24 @@ class RootlessError(Exception):
 def command(python: list[str], package_parent: str) -> list[str]:
     """Return what to put before a command; `python` starts a Python of version 3.11 without its site.
 
-    Raises RootlessError when the user has no subordinate ids, or the programs to map them are missing.
+    Raises RootlessError when the user has no subordinate ids, the programs to map them are missing, or the
+    system allows no user namespaces.
     """
     for program in ("newuidmap", "newgidmap"):
         if shutil.which(program) is None:
             raise RootlessError(f"{program} is missing", "apt-get install uidmap, or use sudo")
     ranges = [*_subordinate("/etc/subuid"), *_subordinate("/etc/subgid")]
-    return [*python, "-c", _START, package_parent, *map(str, ranges)]
+    prefix = [*python, "-c", _START, package_parent, *map(str, ranges)]
+    tried = subprocess.run([*prefix, "true"], check=False, capture_output=True, text=True, errors="replace")
+    if tried.returncode:
+        said = tried.stderr.strip().splitlines() or [f"status {tried.returncode}"]
+        raise RootlessError(
+            said[-1][:300], "use sudo, or allow user namespaces (sysctl user.max_user_namespaces, AppArmor)"
+        )
+    return prefix
 
 
-def id_count(prefix: list[str]) -> int:
+def id_count(prefix: Sequence[str]) -> int:
     """Return how many owners there are in the namespace that `command` describes: 0 to this less one."""
     return min(int(prefix[-3]), int(prefix[-1])) + 1
 
@@ -105,4 +114,4 @@ def _map_once_ready(ready: int, process: int, maps: dict[str, list[str]]) -> int
 
 def _fail(text: str) -> int:
     sys.stderr.write(f"{text}\n")
-    return _WHY_NOT
+    return _REFUSED

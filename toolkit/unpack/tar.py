@@ -103,7 +103,7 @@ class Reader:
         if kind == "\0":
             kind = "5" if name.endswith("/") else "0"
         if kind not in "0123456":
-            raise TarError(f"{name!r} is of the unknown type {kind!r}")
+            raise TarError(f"{name[:100]!r} is of the unknown type {kind!r}")
         if kind in _NO_DATA:
             size = 0
         self._left, self._padding = size, -size % BLOCK
@@ -204,7 +204,7 @@ def _pax(content: bytes) -> dict[str, str]:
             raise TarError("an extended header is malformed")
         name = key.decode("utf-8", "surrogateescape")
         if name in records:
-            raise TarError(f"an extended header has {name!r} twice")
+            raise TarError(f"an extended header has {name[:100]!r} twice")
         if name.startswith("GNU.sparse."):
             raise TarError("it has sparse files")
         if name in {"path", "linkpath"} and b"\0" in value:

@@ -103,13 +103,18 @@ def _abandoned(place: Path, about: os.stat_result) -> bool:
 
 
 def remove(place: Path, prefix: Sequence[str] = ()) -> None:
-    """Remove a directory with rm(1): names may be nested deeper than Python's own function can go."""
-    subprocess.run(
-        [*prefix, "rm", "-rf", "--one-file-system", "--", str(place)],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    """Remove a directory with rm(1): names may be nested deeper than Python's own function can go.
+
+    `prefix` is only tried for what could not be removed without it.
+    """
+    for before in ([], prefix) if prefix else ([],):
+        if os.path.lexists(place):
+            subprocess.run(
+                [*before, "rm", "-rf", "--one-file-system", "--", str(place)],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
 
 
 def unpack(place: Path, layout: str, tree: str, budget: Budget, prefix: Sequence[str]) -> None:
@@ -151,10 +156,5 @@ def _failure(said: str, status: int, directory: Path) -> ScanError:
     if "no space left on device" in said or "disk quota exceeded" in said:
         return no_room(directory)
     lines = [line.strip(" \t\u2a2f") for line in said.splitlines() if line.strip()]
-    if status == 125:
-        return ScanError(
-            f"the image can't be unpacked without root: {lines[-1][:300] if lines else 'no namespace'}",
-            "use sudo, or allow user namespaces (sysctl user.max_user_namespaces, AppArmor) and more ids",
-        )
     cause = lines[0][:300] if lines else f"status {status}"
     return ScanError(f"the image could not be unpacked: {cause}", "is it one that a runtime can start?")
