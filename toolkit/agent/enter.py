@@ -60,8 +60,8 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     Raises AgentError when the target lacks what is needed, OSError when the kernel refuses a step.
     """
     namespaces = locate.foreign_namespaces(target) if target else {}
-    target_pid_namespace = locate.namespace_name(target, "pid") if target else "none"
-    links = snapshot.sockets(target) if target else {}
+    target_pid_namespace = locate.namespace_name(target.directory, "pid") if target else "none"
+    links = snapshot.sockets(target, trusted=job.trust_target) if target else {}
     main_pid = locate.number_inside(target.directory) if target else 1
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.make_all_private()

@@ -25,6 +25,7 @@ class Job:
     pid: int | None = None
     rootfs: str | None = None
     remote_mounts: bool = False
+    trust_target: bool = False
     unpack: dict[str, str] = field(default_factory=dict)
     max_output: int = 64 << 20
     max_report: int = 256 << 20

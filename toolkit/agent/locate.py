@@ -141,6 +141,6 @@ def foreign_namespaces(target: Target) -> dict[str, int]:
     return found
 
 
-def namespace_name(target: Target, name: str) -> str:
+def namespace_name(directory: int, name: str) -> str:
     """Return a namespace's name as `readlink /proc/PID/ns/…` shows it, namespaces(7)."""
-    return os.readlink(f"ns/{name}", dir_fd=target.directory)
+    return os.readlink(f"ns/{name}", dir_fd=directory)
