@@ -36,6 +36,9 @@ RECORD = Path("/var/lib/barescan-packages.json")
 
 INVENTORY = "inventory.json"
 
+LOADER = "loader"
+"""The loader's name on every architecture, so that one image definition can start the agent on all."""
+
 
 def say(line: str) -> None:
     """Tell whoever watches how far it is."""
@@ -345,6 +348,7 @@ def _libraries(assembly: Assembly) -> None:
     found[assembly.loader_name] = assembly.loader
     for name, path in sorted(found.items()):
         assembly.add_object(path, f"lib/{name}")
+    assembly.tree.link(f"lib/{LOADER}", assembly.loader_name)
     with tempfile.TemporaryDirectory() as scratch:
         for name in contents.STUBBED:
             users = [path for path in assembly.objects if name in elf.needed(path)]
@@ -488,6 +492,7 @@ def main(arguments: Iterable[str]) -> int:
     step.add_argument("output", type=Path)
     step.add_argument("--server", required=True)
     step.add_argument("--others", required=True)
+    step.add_argument("--auditor", default=contents.AUDITOR, help="versions of CINC Auditor that will do")
     step = steps.add_parser("finish")
     step.add_argument("output", type=Path)
     step.add_argument("--own", type=Path, default=Path(__file__).parent)
@@ -499,7 +504,7 @@ def main(arguments: Iterable[str]) -> int:
             base(call.output, call.gems, call.lock if call.fetched else None)
         elif call.step == "fetch":
             say(f"installing CINC Auditor's gems from {call.server}")
-            gems.fetch(call.output, call.server, call.others, contents.AUDITOR)
+            gems.fetch(call.output, call.server, call.others, call.auditor)
         else:
             finish(call.output, call.own)
     except gems.GemsError as error:
