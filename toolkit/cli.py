@@ -5,22 +5,16 @@ Tasks are thin: parse, call, print, exit status. Flags only, no positional argum
 
 from __future__ import annotations
 
-import functools
 import importlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, ModuleType
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from types import ModuleType
 
 from invoke import Collection, Context, Exit, Program
-from invoke import task as invoke_task
-from rich.console import Console
 from rich.markup import escape
 
 import toolkit
@@ -31,11 +25,13 @@ from toolkit.bundle import build as bundles
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
+from toolkit.cli_base import console, notes, say, task
+from toolkit.cli_images import images
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
 from toolkit.demo.recipes import NAMES as DEMO_CONTAINERS
 from toolkit.engines.base import Options
-from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
+from toolkit.errors import CallError, ScanError
 from toolkit.progress import LiveWatcher
 from toolkit.reports.console import print_summary
 from toolkit.reports.text import visible
@@ -43,51 +39,6 @@ from toolkit.runs import write_json
 from toolkit.runtimes.base import FORMS, Bundles
 
 DEFAULT_PROFILE = "scap:debian12#anssi_bp28_high"
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-console = Console(stderr=False)
-notes = Console(stderr=True)
-
-
-def say(text: str) -> None:
-    """Tell about progress, on standard error; the text may come from anywhere and is not markup."""
-    notes.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False)
-
-
-def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Turn what barescan foresaw into a sentence and an exit status, Ctrl-C and SIGTERM into 130."""
-
-    @functools.wraps(function)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGINT, _interrupt)  # which a shell has its background jobs ignore
-        try:
-            return function(*args, **kwargs)
-        except BarescanError as error:
-            notes.print(f"[bold red]error:[/bold red] {escape(visible(error.cause))}", highlight=False)
-            if error.remedy:
-                notes.print(f"       {escape(visible(error.remedy))}", highlight=False)
-            raise Exit(code=error.status) from None
-        except KeyboardInterrupt:
-            notes.print("[bold red]interrupted[/bold red]")
-            raise Exit(code=InterruptedScanError.status) from None
-
-    return run
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
-    """Declare an Invoke task that is guarded and takes long flags only."""
-
-    def declare(function: Callable[..., None]) -> Any:
-        return invoke_task(auto_shortflags=False, **options)(guarded(function))
-
-    return declare
-
 
 _SCAN_HELP = {
     "target": f"what to scan: {', '.join(FORMS)}",
@@ -344,6 +295,7 @@ def _collection() -> Collection:
     collection = Collection(scan, demo, bench, run_tests, lint)
     collection.add_collection(Collection("bundle", bundle_build, bundle_verify, bundle_export, bundle_lock))
     collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
+    collection.add_collection(images)
     return collection
 
 

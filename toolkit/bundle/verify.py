@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 from toolkit.bundle.build import Bundle
 from toolkit.bundle.namespaces import PRIVATE, require
@@ -91,11 +93,17 @@ def calls(bundle: Bundle) -> dict[str, tuple[tuple[str, ...], int]]:
     for path in sorted((bundle.path / "bin").iterdir()):
         name = path.name
         found[name] = ((name, *CALLS.get(name, ("--version",))), STATUS.get(name, 0))
-    for engine in bundle.manifest["engines"]:
-        command = ENGINES[engine]
-        if engine == "openscap":
-            command = (*command, *(f"/sys/firmware/{place}" for place in bundle.manifest["content"].values()))
-        found[f"engine {engine}"] = (command, 0)
+    for name, command in engine_calls(bundle.manifest).items():
+        found[f"engine {name}"] = (command, 0)
+    return found
+
+
+def engine_calls(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return a call of each engine that ends with status 0 where engine and content can be used."""
+    found = {engine: ENGINES[engine] for engine in manifest["engines"]}
+    if "openscap" in found:
+        content = (f"/sys/firmware/{place}" for place in manifest["content"].values())
+        found["openscap"] = (*found["openscap"], *content)
     return found
 
 

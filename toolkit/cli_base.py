@@ -1,0 +1,62 @@
+"""What all tasks share: where they print, how they are declared, how they end."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from invoke import Exit
+from invoke import task as invoke_task
+from rich.console import Console
+from rich.markup import escape
+
+from toolkit.errors import BarescanError, InterruptedScanError
+from toolkit.reports.text import visible
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+console = Console(stderr=False)
+notes = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Tell about progress, on standard error; the text may come from anywhere and is not markup."""
+    notes.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False)
+
+
+def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Turn what barescan foresaw into a sentence and an exit status, Ctrl-C and SIGTERM into 130."""
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGINT, _interrupt)  # which a shell has its background jobs ignore
+        try:
+            return function(*args, **kwargs)
+        except BarescanError as error:
+            notes.print(f"[bold red]error:[/bold red] {escape(visible(error.cause))}", highlight=False)
+            if error.remedy:
+                notes.print(f"       {escape(visible(error.remedy))}", highlight=False)
+            raise Exit(code=error.status) from None
+        except KeyboardInterrupt:
+            notes.print("[bold red]interrupted[/bold red]")
+            raise Exit(code=InterruptedScanError.status) from None
+
+    return run
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
+    """Declare an Invoke task that is guarded and takes long flags only."""
+
+    def declare(function: Callable[..., None]) -> Any:
+        return invoke_task(auto_shortflags=False, **options)(guarded(function))
+
+    return declare
