@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from toolkit.bundle.build import Bundle, ensure_bundle
 from toolkit.dockers import connect
 from toolkit.errors import BarescanError
+from toolkit.images import build
 
 
 def _why_not_root() -> str:
@@ -46,7 +47,7 @@ def _why_no_docker() -> str:
     return _why_not_root()
 
 
-_REASONS = {
+_REASONS: dict[str, Callable[[], str]] = {
     "root": _why_not_root,
     "auditor": _why_no_auditor,
     "bundle": _why_no_bundle,
@@ -68,6 +69,14 @@ def bundle() -> Bundle:
     """The real bundle: from the cache, or built now."""
     gems = os.environ.get("BARESCAN_GEMS", "")
     return ensure_bundle(Path(gems) if gems else None, progress=print)
+
+
+@pytest.fixture(scope="session")
+def auditor_image(bundle: Bundle) -> str:
+    """The auditor image, built from the bundle; its tag."""
+    tag = "barescan-auditor-test:1"
+    build.from_bundle(connect(), bundle, build.Options(tag), print)
+    return tag
 
 
 @pytest.fixture
