@@ -78,7 +78,7 @@ def _greet(client: Stream) -> None:
 def _fail(client: Stream, cause: str, remedy: str, status: int) -> int:
     client.deadline = time.monotonic() + _ENDING_SECONDS
     with contextlib.suppress(StreamError):
-        client.send(Kind.FAIL, {"cause": cause, "remedy": remedy, "status": status})
+        client.send(Kind.FAIL, {"cause": locate.printable(cause), "remedy": remedy, "status": status})
         client.end()
     return 0
 
@@ -93,7 +93,7 @@ def _serve(client: Stream, ending: contextlib.ExitStack) -> dict[str, object]:
     about = locate.identity(target) if target else {"rootfs": work.rootfs}
     confine.yield_to_workload()
     null = os.open("/dev/null", os.O_RDWR)
-    entered = enter(work, target)
+    entered = enter(work, target, deadline)
     confine.hide_memory()  # joining a user namespace may have undone it
     held = [0, 1, 2, null, entered.files, entered.scratch]
     kernel.close_all_but([*held, target.pidfd] if target else held)
@@ -101,7 +101,12 @@ def _serve(client: Stream, ending: contextlib.ExitStack) -> dict[str, object]:
     keeper, inner = _start(work, entered, null)
     ending.callback(keeper.end)
     confine.keep_only(0)
-    about |= {"entered_ms": round((time.perf_counter() - begun) * 1000, 2), "left_out": entered.left_out}
+    about |= {
+        "entered_ms": round((time.perf_counter() - begun) * 1000, 2),
+        "left_out": [locate.printable(point) for point in entered.left_out],
+    }
+    if entered.incomplete:
+        about["incomplete"] = entered.incomplete
     client.send(Kind.FACTS, {"target": about})
     _relay(client, inner, target, deadline)
     if target and not target.alive():

@@ -24,6 +24,8 @@ HARDENED = (
     kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 )
 _ATTEMPTS = 3
+_INODES = {"nr_inodes": "100000"}
+"""The size bounds contents only: without this, empty files could take half the memory."""
 _TRUST_REMOTE = "use --include-remote-mounts if you trust whoever serves it"
 _SIOCSIFFLAGS = 0x8914  # linux/sockios.h
 _IFF_UP = 1  # linux/if.h
@@ -52,17 +54,21 @@ class Entered:
     """Directory that the engine writes to."""
     places: list[tuple[int, int, int, int]]
     """What the paths of the bundle, of the job's files and of the scratch directory lead to."""
+    incomplete: list[str]
+    """What could not be recorded in full, so that answers that rest on it are open."""
 
 
-def enter(job: Job, target: locate.Target | None) -> Entered:
+def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
     """Make the target's tree, hardened and with the bundle in it, our root directory.
 
     Raises AgentError when the target lacks what is needed, OSError when the kernel refuses a step.
     """
     namespaces = locate.foreign_namespaces(target) if target else {}
     target_pid_namespace = locate.namespace_name(target.directory, "pid") if target else "none"
-    links = snapshot.sockets(target, trusted=job.trust_target) if target else {}
-    main_pid = locate.number_inside(target.directory) if target else 1
+    record = snapshot.Record(deadline)
+    if target:
+        record = snapshot.sockets(target, deadline, trusted=job.trust_target)
+    main_pid = locate.number_inside(locate.status(target.directory)) if target else 1
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.make_all_private()
     bundle = kernel.clone_tree(job.bundle)
@@ -91,12 +97,12 @@ def enter(job: Job, target: locate.Target | None) -> Entered:
     files, scratch = _attach_bundle(
         root, bundle, job, place, view, mounts.parse(target.mountinfo) if target else _synthetic_table()
     )
-    for name, link in links.items():
-        _link(files, f"view/{name}", link)
+    _link_all(files, record.links)
     _become_root(root, place)
     places = suspect.own_places()
     _join(namespaces)
-    return Entered(files, main_pid, target is None, left_out, scratch, places)
+    incomplete = [] if record.complete else ["sockets"]
+    return Entered(files, main_pid, target is None, left_out, scratch, places, incomplete)
 
 
 def _become_root(root: int, place: str) -> None:
@@ -336,11 +342,11 @@ def _attach_bundle(
     point = kernel.open_beneath(root, MOUNT_POINT, os.O_PATH | os.O_DIRECTORY)
     kernel.move_mount(bundle, point)
     flags = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
-    files = kernel.new_filesystem("tmpfs", {"size": "300m", "mode": "755"}, flags)
-    scratch = kernel.new_filesystem("tmpfs", {"size": str(job.scratch_bytes), "mode": "700"}, flags)
+    files = kernel.new_filesystem("tmpfs", {"size": "300m", "mode": "755"} | _INODES, flags)
+    scratch = kernel.new_filesystem("tmpfs", {"size": str(job.scratch_bytes), "mode": "700"} | _INODES, flags)
     for mount, name in ((files, "job"), (scratch, "tmp")):
         kernel.move_mount(mount, kernel.open_beneath(root, f"{MOUNT_POINT}/{name}", os.O_PATH))
-    original = mounts.original_flags(_own_mounts(place), place, table).encode()
+    original = os.fsencode(mounts.original_flags(_own_mounts(place), place, table))
     for name, (mode, content) in job.files.items():
         _write(files, name, content, mode)
     for name, content in (view | {"flags": original}).items():
@@ -362,9 +368,14 @@ def _make_parents(directory: int, name: str) -> None:
             os.mkdir("/".join(parts[:depth]), 0o755, dir_fd=directory)
 
 
-def _link(directory: int, name: str, target: str) -> None:
-    _make_parents(directory, name)
-    os.symlink(target, name, dir_fd=directory)
+def _link_all(directory: int, links: dict[str, str]) -> None:
+    made: set[str] = set()
+    for name, target in links.items():
+        parent = name.rpartition("/")[0]
+        if parent not in made:
+            _make_parents(directory, f"view/{name}")
+            made.add(parent)
+        os.symlink(target, f"view/{name}", dir_fd=directory)
 
 
 def _write(directory: int, name: str, content: bytes, mode: int) -> None:

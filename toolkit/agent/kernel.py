@@ -144,7 +144,7 @@ def new_filesystem(kind: str, options: dict[str, str], attributes: int) -> int:
     try:
         for key, value in options.items():
             command = FSCONFIG_SET_STRING if value else FSCONFIG_SET_FLAG
-            text = value.encode() if value else None
+            text = os.fsencode(value) if value else None
             _call(
                 "fsconfig", ctypes.c_int(context), ctypes.c_uint(command), key.encode(), text, ctypes.c_int(0)
             )

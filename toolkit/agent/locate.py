@@ -114,8 +114,7 @@ def identity(target: Target) -> dict[str, object]:
     names = ("Name", "NSpid", "CapEff", "Seccomp", "NoNewPrivs")
     about |= {key: said[key][:100] for key in names if key in said}
     try:
-        executable = os.fsencode(os.readlink("exe", dir_fd=target.directory))
-        about["executable"] = executable.decode(errors="replace")[:4096]
+        about["executable"] = printable(os.readlink("exe", dir_fd=target.directory))[:4096]
     except OSError:
         about["executable"] = None
     found = _CONTAINER_ID.search(read_at(target.directory, "cgroup").decode(errors="replace"))
@@ -123,9 +122,14 @@ def identity(target: Target) -> dict[str, object]:
     return about
 
 
-def number_inside(directory: int) -> int:
-    """Return a process's number in its own PID namespace, the last of NSpid in proc_pid_status(5)."""
-    return int(status(directory)["NSpid"].split()[-1])
+def printable(path: str) -> str:
+    """Return a path as text that can be encoded, whatever bytes the target put in it."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def number_inside(said: dict[str, str]) -> int:
+    """Return a process's number in its own PID namespace, from its status."""
+    return int(said["NSpid"].split()[-1])
 
 
 def foreign_namespaces(target: Target) -> dict[str, int]:

@@ -7,35 +7,56 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.agent import confine, locate
 from toolkit.agent.failure import AgentError
 
-MAX_PROCESSES = 2000
-MAX_LINKS = 20_000
+MAX_LINKS = 20_000  # each takes about a kilobyte of the kernel's memory
+MAX_DESCRIPTORS = 200_000  # half a second
+_BETWEEN_LOOKS = 1000  # descriptors between two looks at the clock
 _INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 _PRYING = {"SYS_PTRACE": confine.CAP_SYS_PTRACE, "DAC_READ_SEARCH": confine.CAP_DAC_READ_SEARCH}
 
 
-def sockets(target: locate.Target, *, trusted: bool) -> dict[str, str]:
-    """Return links by path, such as `proc/1/fd/3` → `socket:[123]`, numbered as the target's /proc does.
+@dataclass
+class Record:
+    """The sockets of the target's processes, as links by path: `proc/1/fd/3` → `socket:[123]`."""
 
-    Only processes of the target's own PID namespace are recorded; what has ended meanwhile is left out.
+    deadline: float
+    links: dict[str, str] = field(default_factory=dict)
+    complete: bool = True
+    """False when something could not be looked at: who holds a socket may be missing."""
+    looked: int = 0
+
+    def full(self) -> bool:
+        """Say whether a limit is reached; raises AgentError when the time is up."""
+        if self.looked % _BETWEEN_LOOKS == 0 and time.monotonic() > self.deadline:
+            raise AgentError("the scan did not finish in time", "allow more with --timeout")
+        return len(self.links) >= MAX_LINKS or self.looked >= MAX_DESCRIPTORS
+
+
+def sockets(target: locate.Target, deadline: float, *, trusted: bool) -> Record:
+    """Record the sockets of the processes in the target's own PID namespace, numbered as its /proc does.
+
     Unless the target is trusted, raises AgentError when one of them could look through the engine.
     """
-    links: dict[str, str] = {}
+    record = Record(deadline)
     own = {name: str(Path(f"/proc/self/ns/{name}").readlink()) for name in ("mnt", "user")}
     for directory in _processes(target):
-        if len(links) > MAX_LINKS:
-            break
-        with contextlib.suppress(OSError):
+        try:
             status = locate.status(directory)
             if not trusted and _is_the_targets(directory, target, own):
                 _check_capabilities(status)
-            links |= _of_process(directory, locate.number_inside(directory))
-    return links
+            _add(record, directory, locate.number_inside(status))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        except OSError:
+            record.complete = False
+    return record
 
 
 def _processes(target: locate.Target) -> Iterator[int]:
@@ -84,16 +105,18 @@ def _check_capabilities(status: dict[str, str]) -> None:
         )
 
 
-def _of_process(directory: int, number: int) -> dict[str, str]:
-    found = {}
+def _add(record: Record, directory: int, number: int) -> None:
     descriptors = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         with os.scandir(descriptors) as entries:
             for entry in entries:
+                record.looked += 1
+                if record.full():
+                    record.complete = False
+                    return
                 with contextlib.suppress(FileNotFoundError):
                     link = os.readlink(entry.name, dir_fd=descriptors)
                     if link.startswith("socket:["):
-                        found[f"proc/{number}/fd/{entry.name}"] = link
+                        record.links[f"proc/{number}/fd/{entry.name}"] = link
     finally:
         os.close(descriptors)
-    return found
