@@ -52,6 +52,7 @@ _SCAN_HELP = {
     "report-dir": "where runs are kept",
     "timeout": "seconds after which the scan ends with status 2",
     "include-remote-mounts": "also enter FUSE and network file systems of the target (they may never answer)",
+    "trust-target": "scan also a target that has SYS_PTRACE or DAC_READ_SEARCH, with which it could forge the result",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
     "gems": "directory of CINC Auditor's gems for the bundle (default: BARESCAN_GEMS)",
@@ -72,6 +73,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     report_dir: str = "reports",
     timeout: str = f"{scanning.DEFAULT_TIMEOUT_SECONDS:g}",
     include_remote_mounts: bool = False,
+    trust_target: bool = False,
     image: str = auditor.IMAGE,
     privileged: bool = False,
     gems: str = "",
@@ -97,6 +99,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         report_dir=Path(report_dir),
         timeout=_seconds(timeout),
         remote_mounts=include_remote_mounts,
+        trust_target=trust_target,
         auditing=auditor.Auditing(image, privileged),
     )
     raise Exit(code=_scan_and_show(request, lambda: _bundle(gems)))

@@ -35,6 +35,7 @@ class Request:
     report_dir: Path = Path("reports")
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     remote_mounts: bool = False
+    trust_target: bool = False
     auditing: Auditing = field(default_factory=Auditing)
 
 
@@ -128,6 +129,7 @@ class _Scan:
             "unpack": dict(self.plan.unpack),
             "timeout": request.timeout,
             "remote_mounts": request.remote_mounts,
+            "trust_target": request.trust_target,
         }
         self.watcher.planned(self.plan.total)
         # Beside the report: a client that is killed leaves nothing anywhere else.

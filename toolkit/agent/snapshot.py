@@ -101,7 +101,7 @@ def _check_capabilities(status: dict[str, str]) -> None:
         raise AgentError(
             f"a process of the target has or may gain the capability {', '.join(found)}, "
             "with which it could forge the result",
-            "drop it from the target, scan its files with rootfs://, or trust the target explicitly",
+            "drop it from the target, scan its files with rootfs://, or use --trust-target",
         )
 
 
