@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import compileall
 import gzip
+import hashlib
 import json
 import os
 import platform
@@ -27,9 +28,9 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from toolkit.bundle import contents, elf, gems, packages, parts
+from toolkit.bundle import contents, elf, gems, packages, parts, scap
 from toolkit.bundle.rewrites import BUNDLE, RewriteError, rewrite
-from toolkit.bundle.tree import Tree, files, normalise, sha256
+from toolkit.bundle.tree import Tree, digest, files, normalise, sha256
 
 RECORD = Path("/var/lib/barescan-packages.json")
 """Where `install` notes what was pinned and what came instead, for `base` to put into the manifest."""
@@ -132,7 +133,7 @@ def base(output: Path, given_gems: Path | None, gems_lock: Path | None = None) -
         gem_list = _auditor(assembly, given_gems, engines)
     _configuration(assembly)
     say("copying SCAP content")
-    content = _scap(assembly)
+    content, described = _scap(assembly)
     say("copying libraries")
     _libraries(assembly)
     say("rewriting paths")
@@ -147,6 +148,7 @@ def base(output: Path, given_gems: Path | None, gems_lock: Path | None = None) -
         "python": "bin/python3",
         "engines": engines,
         "content": content,
+        "described": described,
         "rewrites": assembly.counts,
         "drift": drift,
     }
@@ -320,7 +322,8 @@ def without_documentation(schema: bytes) -> bytes:
     return bare
 
 
-def _scap(assembly: Assembly) -> dict[str, str]:
+def _scap(assembly: Assembly) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """Return where each content is, and its hash, platforms and profiles, so that it need not be unpacked."""
     tree, share = assembly.tree, Path("/usr/share/openscap")
     for path in files(share / "schemas"):
         if path.suffix == ".xsd":
@@ -331,13 +334,15 @@ def _scap(assembly: Assembly) -> dict[str, str]:
     tree.copy_tree(share / "xsl", "share/openscap/xsl")
     if (share / "cpe").exists():
         tree.copy_tree(share / "cpe", "share/openscap/cpe")
-    content = {}
+    content, described = {}, {}
     for name, file in contents.CONTENT.items():
         source = Path("/usr/share/xml/scap/ssg/content", file)
         place = f"share/scap/{file}.gz"
-        tree.copy(source, place).write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+        data = source.read_bytes()
+        tree.copy(source, place).write_bytes(gzip.compress(data, mtime=0))
         content[name] = place
-    return content
+        described[name] = {"sha256": hashlib.sha256(data).hexdigest(), **scap.describe(data)}
+    return content, described
 
 
 def _libraries(assembly: Assembly) -> None:
@@ -472,6 +477,12 @@ def finish(output: Path, own: Path) -> None:
     added = [output / "lib" / "libbarescan-view.so"] if view else []
     added += [output / "lib" / "barescan" / path.relative_to(own / "ruby") for path in ruby]
     inventory["own"] |= {str(path.relative_to(output)): sha256(path) for path in added}
+    manifest = json.loads((output / "bundle.json").read_text())
+    for name in (INVENTORY, "bundle.json"):  # what tells about the tree is no part of its hash
+        (output / name).unlink()
+    normalise(output)
+    manifest["sha256"] = digest(output)
+    (output / "bundle.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     (output / INVENTORY).write_text(json.dumps(inventory, indent=1, sort_keys=True) + "\n")
     normalise(output)
 

@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -38,7 +38,7 @@ Progress = Callable[[str], None]
 
 HERE = Path(__file__).parent
 LOCK = HERE / "packages.lock"
-INSIDE = ("assemble", "contents", "elf", "gems", "packages", "parts", "rewrites", "tree")
+INSIDE = ("assemble", "contents", "elf", "gems", "packages", "parts", "rewrites", "scap", "tree")
 """Modules that work inside the root: what they say decides what the base tree is."""
 ROOT_FORMAT = 1
 """Counted up when a root made by an older version would no longer do."""
@@ -172,7 +172,8 @@ class Builder:
                 (self.final, self._make_final),
             ]
             self._make(stages)
-        os.utime(self.final)
+        with suppress(PermissionError):  # another user's bundle is as good
+            os.utime(self.final)
         found = load(self.final)
         if self.locked and found.manifest["drift"]:
             names = ", ".join(found.manifest["drift"])
@@ -189,7 +190,8 @@ class Builder:
         """
         place, silent = self.cache / f"gems-{self.gems_version()}", self.cache / "gems-server-silent"
         if place.exists():
-            os.utime(place)
+            with suppress(PermissionError):
+                os.utime(place)
             return place
         if os.geteuid() != 0 or (silent.exists() and time.time() - silent.stat().st_mtime < ASK_AGAIN):
             return None
