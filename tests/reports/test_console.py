@@ -68,7 +68,8 @@ def test_it_shows_counts_failures_reasons_and_the_gate() -> None:
     assert text.index("V-3") < text.index("V-2") < text.index("V-6"), "the worst comes first"
     assert "expected mode 0600" in text
     assert "(+1)" in text
-    assert "error: undefined method" in text
+    assert text.index("\nFailed") < text.index("V-2") < text.index("\nProfile Error") < text.index("V-6")
+    assert "undefined method" in text
     assert ["2", "ask", "a", "person", "V-4,", "V-5"] in lines
     assert "Gate not met: 1 of 2 bounds kept" in text
     assert ["failed.high.max", "0", "1", "V-2"] in lines
@@ -132,8 +133,21 @@ def test_numbers_are_never_cut(width: int) -> None:
     assert "12345" in _shown(report(profile("p", *controls)), width).split()
 
 
-def test_a_message_that_all_share_is_left_out_where_room_is_short() -> None:
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_long_id_is_broken_where_a_part_of_it_ends(width: int) -> None:
+    name = "the_permissions_of_every_file_below_the_directory_of_the_system_are_those_of_its_package"
+    text = _shown(report(profile("p", control(name, "failed", title="T"))), width)
+    parts = [word for word in text.split() if "_" in word]
+    assert "".join(parts) == name
+    assert all(part.endswith("_") for part in parts[:-1])
+
+
+def test_one_control_is_not_spoken_of_as_many() -> None:
+    assert "1 passed of 1 control that applies\n" in _shown(report(profile("p", control("a", "passed"))))
+
+
+def test_a_message_that_all_share_is_said_once_where_room_is_short() -> None:
     same = [control(f"V-{i}", results=[result("failed", message="the same words")]) for i in range(3)]
-    assert "the same" not in _shown(report(profile("p", *same)), 80)
+    assert _shown(report(profile("p", *same)), 80).count("all: the same words") == 1
     assert "the same" in _shown(report(profile("p", *same)), 140)
     assert "the same" in _shown(report(profile("p", same[0])), 80)

@@ -64,19 +64,28 @@ def print_summary(
         console.print(_plain(warning, 4 * _SHORT, "bold red"), highlight=False)
     console.print(_counts(summary, by_severity=console.width >= _BY_SEVERITY))
     console.print(_compliance(summary), highlight=False)
-    bad = sorted(
-        (*summary.of(Status.FAILED), *summary.of(Status.PROFILE_ERROR)),
-        key=lambda finding: list(Severity).index(finding.severity),
-    )
-    if bad:
-        console.print(_failures(bad[:limit], wide=console.width >= _WIDE))
-        _print_rest(console, len(bad) - limit, "controls failed")
+    for status in (Status.FAILED, Status.PROFILE_ERROR):
+        _print_bad(console, status, summary.of(status), limit)
     if unreviewed := summary.of(Status.NOT_REVIEWED):
         reasons = _reasons(unreviewed)
         console.print(_reason_table(reasons[:_REASONS]))
         _print_rest(console, len(reasons) - _REASONS, "reasons")
     if verdict is not None:
         _print_verdict(console, verdict)
+
+
+def _print_bad(console: Console, status: Status, findings: Sequence[Finding], limit: int) -> None:
+    """List the controls of a status, those of the highest severity first."""
+    if not findings:
+        return
+    listed = sorted(findings, key=lambda finding: list(Severity).index(finding.severity))[:limit]
+    console.print()
+    console.print(_failures(status.label, listed, console.width))
+    shared = {finding.messages[:1] for finding in listed}
+    if len(listed) > 1 and len(shared) == 1 and console.width < _WIDE:
+        console.print(_plain(f"all: {(*shared.pop(), '')[0]}", _SHORT, "dim"), highlight=False)
+    words = "failed" if status is Status.FAILED else "ended in an error"
+    _print_rest(console, len(findings) - limit, f"controls {words}")
 
 
 def _headline(report: Report) -> Text:
@@ -113,34 +122,44 @@ def _compliance(summary: Summary) -> Text:
     return Text.assemble(
         ("Compliance ", "bold"),
         (f"{summary.compliance} %", "bold"),
-        f": {summary.count(Status.PASSED)} passed of {considered} controls that apply",
+        f": {summary.count(Status.PASSED)} passed of "
+        + (f"{considered} controls that apply" if considered != 1 else "1 control that applies"),
     )
 
 
-def _failures(findings: Sequence[Finding], *, wide: bool) -> Table:
-    table = _table("Failed", expand=wide)
+def _failures(title: str, findings: Sequence[Finding], width: int) -> Table:
+    wide = width >= _WIDE
+    names = [_identifier(finding.id, _STYLES[finding.status]) for finding in findings]
+    room = min(width // 2, max((len(line) for name in names for line in name.plain.splitlines()), default=0))
+    table = _table(title, expand=wide)
     table.add_column("Severity", no_wrap=True)
-    table.add_column("Control", overflow="fold", ratio=3)
+    table.add_column("Control", overflow="fold", min_width=room if width >= _BY_SEVERITY else None)
     table.add_column("Title", overflow="ellipsis" if wide else "fold", no_wrap=wide, ratio=4)
     if wide:
         table.add_column("Message", overflow="ellipsis", no_wrap=True, ratio=4)
     # A message that all of them share tells nothing about any of them and costs a line each.
     is_told = wide or len(findings) == 1 or len({finding.messages[:1] for finding in findings}) > 1
-    for finding in findings:
-        cells = [
-            Text(finding.severity.value, style=_SEVERITY_STYLES.get(finding.severity, "")),
-            _identifier(finding.id, _STYLES[finding.status]),
-        ]
+    for finding, name in zip(findings, names, strict=True):
+        severity = Text(finding.severity.value, style=_SEVERITY_STYLES.get(finding.severity, ""))
+        cells = [severity, _in_lines(name, room)]
         texts = [_plain(finding.title, _SHORT), *([_message(finding)] if is_told else [])]
         table.add_row(*cells, *(texts if wide else [Text("\n").join(text for text in texts if text.plain)]))
     return table
 
 
+def _in_lines(name: Text, width: int) -> Text:
+    """Break an id that is too long where one of its parts ends."""
+    lines, rest = list[str](), name.plain
+    while len(rest) > width > 0 and (part := re.match(rf".{{1,{width - 1}}}[_.:/-](?=.)", rest)):
+        lines.append(part.group())
+        rest = rest[part.end() :]
+    return Text("\n".join([*lines, rest]), style=name.style)
+
+
 def _message(finding: Finding) -> Text:
     first = _plain(finding.messages[0] if finding.messages else "", _SHORT, "dim")
     more = len(finding.messages) - 1
-    label = "error: " if finding.status is Status.PROFILE_ERROR else ""
-    return Text.assemble((label, _STYLES[finding.status]), first, (f" (+{more})" if more > 0 else "", "dim"))
+    return Text.assemble(first, (f" (+{more})" if more > 0 else "", "dim"))
 
 
 def _reasons(findings: Iterable[Finding]) -> list[tuple[str, list[str]]]:

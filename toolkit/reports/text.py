@@ -27,6 +27,11 @@ def visible(text: str, limit: int | None = None) -> str:
     return drawn
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts, in the plural where it is not one."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _shown(text: str) -> list[str]:
     shown: list[str] = []
     marks = 0
