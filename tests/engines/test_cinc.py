@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toolkit.engines import choose
+from toolkit.engines import choose, require
 from toolkit.engines.base import Options, Plan, Progress, RawResult
 from toolkit.engines.cinc import CincEngine, coerce
 from toolkit.errors import BarescanError, CallError, ScanError
@@ -71,8 +73,16 @@ def test_profiles_are_told_from_scap_content(profile: str) -> None:
     assert CincEngine.accepts("some.tar.gz")
     assert not CincEngine.accepts("scap:debian12#standard")
     with pytest.raises(CallError, match="no cinc engine") as caught:
-        choose("cinc", profile, {"engines": {}})
+        require(choose("cinc", profile, {"engines": {}}))
     assert "BARESCAN_GEMS" in caught.value.remedy
+
+
+def test_an_engine_that_does_not_fit_the_profile_is_the_cause(profile: str) -> None:
+    with pytest.raises(CallError, match="profile for the engine openscap, not for cinc"):
+        choose("cinc", "scap:debian12#standard", MANIFEST)
+    with pytest.raises(CallError, match="profile for the engine cinc, not for openscap") as caught:
+        choose("openscap", profile, MANIFEST)
+    assert "leave --engine openscap out" in caught.value.remedy
 
 
 def test_the_profile_is_sent_below_the_job_and_run_there(profile: str) -> None:
@@ -306,3 +316,65 @@ def test_what_is_no_report_is_refused(content: str, tmp_path: Path) -> None:
 )
 def test_progress_is_read_strictly(line: str, expected: Progress | None) -> None:
     assert ENGINE.progress(line) == expected
+
+
+def test_an_input_that_nothing_reads_is_told(profile: str, tmp_path: Path) -> None:
+    (Path(profile) / "inspec.yml").write_text("name: demo\ninputs:\n- name: login_limit\n")
+    (Path(profile) / "controls" / "two.rb").write_text("input('shell')\ninput(:users)\n")
+    given = tmp_path / "inputs.yml"
+    given.write_text("shell: a\nusers: b\nuser: hunter2\n")
+    plan = ENGINE.plan(profile, Options(input_files=(given,), inputs=(("login_limti", SECRET),)))
+    assert [text.split("'")[1] for text in plan.warnings] == ["user", "login_limti"]
+    assert "there is login_limit" in plan.warnings[1]
+    assert not any(secret in text for text in plan.warnings for secret in ("hunter2", SECRET))
+
+
+def test_what_vendored_archives_mention_counts(profile: str) -> None:
+    inside = tarfile_of({"dep/controls/x.rb": b"input('only_there')"})
+    (Path(profile) / "vendor").mkdir()
+    (Path(profile) / "vendor" / "dep.tar.gz").write_bytes(inside)
+    assert not ENGINE.plan(profile, Options(inputs=(("only_there", "1"),))).warnings
+    (Path(profile) / "vendor" / "dep.tar.gz").write_bytes(b"no archive")
+    assert ENGINE.plan(profile, Options(inputs=(("only_there", "1"),))).warnings
+
+
+def tarfile_of(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("w.yml", "one: {run: false}\nonne: {run: false}\n"),
+        ("w.json", '{"one": {"run": false}, "onne": {"run": false}}'),
+        ("w.csv", "control_id,justification\none,because\nonne,because\n"),
+    ],
+)
+def test_a_waiver_that_names_no_control_is_told_after_the_run(
+    profile: str, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    plan = ENGINE.plan(profile, Options(waiver_files=(tmp_path / name,)))
+    (said,) = ENGINE.warnings(plan, report())
+    assert "waiver for 'onne' has no effect" in said
+    assert "there is one" in said
+
+
+def test_a_control_asked_for_that_is_not_there_is_a_bad_call(profile: str, tmp_path: Path) -> None:
+    plan = ENGINE.plan(profile, Options(controls=("onne",)))
+    nothing = report(profiles=[{"name": "demo", "status": "loaded", "controls": [], "attributes": []}])
+    with pytest.raises(CallError, match="has no control 'onne'") as caught:
+        ENGINE.to_hdf(plan, result(tmp_path, 0, nothing), target="pid://1")
+    assert "--controls; there is one" in caught.value.remedy
+    with pytest.raises(CallError, match="has no control 'onne'"):
+        ENGINE.to_hdf(plan, result(tmp_path, 0, report()), target="pid://1")
+    pattern = ENGINE.plan(profile, Options(controls=("/^on/",)))
+    assert ENGINE.to_hdf(pattern, result(tmp_path, 0, report()), target="pid://1")
+    with pytest.raises(CallError, match=r"has no control '/\^on/'"):
+        ENGINE.to_hdf(pattern, result(tmp_path, 0, nothing), target="pid://1")

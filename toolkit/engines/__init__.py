@@ -22,23 +22,32 @@ BASELINE = Path(__file__).parent.parent.parent / "profiles" / "distroless-baseli
 def choose(word: str, profile: str, manifest: Mapping[str, Any]) -> Engine:
     """Return the engine named by `--engine`, or by what the profile is; raises CallError.
 
-    `manifest` is the bundle's: an engine that it lacks is an error that says how to get it.
+    `manifest` is the bundle's; it is not looked at here, so that a bad call costs no bundle.
     """
     if word not in NAMES:
         raise CallError(f"there is no engine {word!r}", f"use one of {', '.join(NAMES)}")
+    fitting = next((found for found in map(_load, _ENGINES) if found.accepts(profile)), None)
     if word == "auto":
-        kind = next((found for found in map(_load, _ENGINES) if found.accepts(profile)), None)
-        if kind is None:
+        if fitting is None:
             raise CallError(
                 f"{profile!r} is no profile that an engine knows",
                 "name an InSpec profile (directory, .tar.gz, .zip), a data stream FILE.xml#PROFILE-ID, "
-                "or content of the bundle such as scap:debian12#anssi_bp28_high",
+                "or scap:debian12#anssi_bp28_high and the like, which `invoke profiles` lists",
             )
-    else:
-        kind = _load(word)
-    if kind.name not in manifest.get("engines", {}):
-        raise CallError(f"this bundle has no {kind.name} engine", kind.remedy)
+        return fitting(manifest)
+    kind = _load(word)
+    if fitting is not None and fitting is not kind:
+        raise CallError(
+            f"{profile!r} is a profile for the engine {fitting.name}, not for {word}",
+            f"leave --engine {word} out, or name a profile for it",
+        )
     return kind(manifest)
+
+
+def require(engine: Engine) -> None:
+    """Raise CallError, saying how to get it, where the bundle lacks the engine."""
+    if engine.name not in engine.manifest.get("engines", {}):
+        raise CallError(f"this bundle has no {engine.name} engine", engine.remedy)
 
 
 def _load(name: str) -> type[Engine]:

@@ -51,6 +51,14 @@ class Plan:
     """Hash of the profile's content."""
     total: int | None = None
     """How many controls there will be, where known beforehand (for progress)."""
+    controls: tuple[str, ...] = ()
+    """The ids that the user limited the run to."""
+    known: tuple[str, ...] = ()
+    """Ids that the profile is known to have, for a message that names the nearest."""
+    waived: tuple[str, ...] = ()
+    """The ids that the user's waivers name and no file of the profile mentions."""
+    warnings: tuple[str, ...] = ()
+    """What the user said that will have no effect; known before the run."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,13 @@ class Progress(NamedTuple):
 
     control: str
     status: str
+
+
+class Listed(NamedTuple):
+    """One profile that could be run: what `--profile` takes, and what it is."""
+
+    profile: str
+    title: str
 
 
 class Engine(ABC):
@@ -87,12 +102,21 @@ class Engine(ABC):
         """Say whether `profile` (a path, or a `scap:` name) is one for this engine."""
 
     @abstractmethod
+    def listed(self, source: str) -> list[Listed]:
+        """Return the profiles of a source that this engine accepts; raises CallError."""
+
+    @abstractmethod
     def plan(self, profile: str, options: Options) -> Plan:
         """Return what to run; raises CallError for an unusable profile, input or waiver."""
 
     @abstractmethod
     def to_hdf(self, plan: Plan, result: RawResult, *, target: str) -> dict[str, Any]:
         """Return the report in HDF; raises ScanError or CallError when the result is none."""
+
+    def warnings(self, plan: Plan, report: dict[str, Any]) -> list[str]:
+        """Return what the user said that had no effect, known only after the run."""
+        del plan, report
+        return []
 
     @abstractmethod
     def progress(self, line: str) -> Progress | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import difflib
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,13 +13,24 @@ from typing import Any
 
 import yaml
 
-from toolkit.engines.base import JOB, MOUNT, SCRATCH, Engine, Options, Plan, Progress, RawResult, SentFile
+from toolkit.engines.base import (
+    JOB,
+    MOUNT,
+    SCRATCH,
+    Engine,
+    Listed,
+    Options,
+    Plan,
+    Progress,
+    RawResult,
+    SentFile,
+)
 from toolkit.engines.inspec_profile import ARCHIVES, InspecProfile, read_profile
 from toolkit.engines.yaml_text import compose
 from toolkit.errors import CallError, ScanError
 from toolkit.reports import hdf
 from toolkit.reports.files import read_capped
-from toolkit.reports.text import visible
+from toolkit.reports.text import counted, visible
 
 _REPORT = "report.json"
 _PROFILE = "profile"
@@ -27,6 +41,7 @@ _REFUSED = "refused.json"  # control id → the target's program it asked (shim.
 _ABSENT = "absent.json"  # control id → programs it asked that are nowhere (likewise)
 _MAX_RECORD_BYTES = 4 << 20
 _NAMED_PROGRAMS = 3
+_NAMED_CONTROLS = 12
 _MAX_TEXT_BYTES = 16 << 20
 _SECRET = 0o600
 
@@ -51,6 +66,12 @@ class CincEngine(Engine):
         """Take directories and archives."""
         return profile.endswith(ARCHIVES) or Path(profile).is_dir()
 
+    def listed(self, source: str) -> list[Listed]:
+        """Return the one profile that a directory or archive is."""
+        found = read_profile(_profile_path(source))
+        title = str(found.metadata.get("title") or found.metadata.get("name") or "")
+        return [Listed(source, f"{title} ({counted(len(found.control_ids), 'control')})")]
+
     def plan(self, profile: str, options: Options) -> Plan:
         """Return what to run; raises CallError for an unusable profile, input or waiver."""
         found = read_profile(_profile_path(profile))
@@ -71,6 +92,10 @@ class CincEngine(Engine):
             title=profile,
             sha256=found.sha256,
             total=len(options.controls) or None,
+            controls=options.controls,
+            known=tuple(found.control_ids) if options.controls else (),
+            waived=tuple(word for word in _names(waivers, "control_id") if not found.mentions(word)),
+            warnings=tuple(_unknown_inputs(found, _names(inputs))),
         )
 
     def to_hdf(self, plan: Plan, result: RawResult, *, target: str) -> dict[str, Any]:
@@ -79,6 +104,7 @@ class CincEngine(Engine):
         if result.exit_status not in _RAN or path is None:
             raise _failure(plan, result, path)
         report = _read(path)
+        _require_controls(plan, report)
         _raise_problems(plan, report)
         _hide_sensitive(report)
         _withdraw_refused(report, result.outputs.get(_REFUSED))
@@ -87,6 +113,16 @@ class CincEngine(Engine):
         if platform.get("target_id") in {None, "", _NAMELESS}:
             platform["target_id"] = target
         return report
+
+    def warnings(self, plan: Plan, report: dict[str, Any]) -> list[str]:
+        """Return the waivers that name no control."""
+        ids = _ids(report)
+        return [
+            f"the waiver for {visible(name, 200)!r} has no effect: the profile has no such control"
+            f"{_or_rather(name, ids)}"
+            for name in plan.waived
+            if name not in ids
+        ]
 
     def progress(self, line: str) -> Progress | None:
         """Read the launcher's lines; a profile may print what it likes, so anything else is none."""
@@ -190,6 +226,60 @@ def _control(word: str) -> str:
 def _list_option(option: str, values: Iterable[str]) -> tuple[str, ...]:
     listed = tuple(values)
     return (option, *listed) if listed else ()
+
+
+def _names(files: Iterable[SentFile], column: str = "") -> list[str]:
+    """Return the names that inputs or waivers are given for: top-level keys, or a column of a CSV file."""
+    names: list[str] = []
+    for file in files:
+        text = file.content.decode("utf-8-sig", errors="replace")
+        if file.name.endswith(".csv"):
+            rows = csv.DictReader(io.StringIO(text))
+            names += [str(value) for row in rows for key, value in row.items() if key == column and value]
+            continue
+        node = compose(file.content, file.name)
+        names += [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)] if node else []
+    return list(dict.fromkeys(names))
+
+
+def _unknown_inputs(profile: InspecProfile, names: Iterable[str]) -> Iterable[str]:
+    declared = profile.metadata.get("inputs") or profile.metadata.get("attributes")
+    listed = declared if isinstance(declared, list) else []
+    known = [str(each["name"]) for each in listed if isinstance(each, dict) and "name" in each]
+    for name in names:
+        if name not in known and not profile.mentions(name):
+            yield (
+                f"the input {visible(name, 200)!r} has no effect: no file of the profile mentions it"
+                f"{_or_rather(name, known)}"
+            )
+
+
+def _ids(report: Mapping[str, Any]) -> list[str]:
+    return [str(control["id"]) for profile in report["profiles"] for control in profile["controls"]]
+
+
+def _or_rather(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(dict.fromkeys(known)), 3)
+    return f" (there is {', '.join(visible(each, 200) for each in near)})" if near else ""
+
+
+def _require_controls(plan: Plan, report: Mapping[str, Any]) -> None:
+    """Raise CallError for controls the profile has not; of patterns (/…/) one must match."""
+    if not plan.controls or any(profile.get("status") == "failed" for profile in report["profiles"]):
+        return
+    if any(profile.get("status") == "skipped" for profile in report["profiles"]):
+        return
+    ids = _ids(report)
+    missing = [word for word in plan.controls if not word.startswith("/") and word not in ids]
+    if not missing and not ids:
+        missing = list(plan.controls)
+    if missing:
+        near = [each for word in missing for each in difflib.get_close_matches(word, plan.known, 3)]
+        listed = ", ".join(dict.fromkeys(near)) or ", ".join(sorted(plan.known)[:_NAMED_CONTROLS])
+        raise CallError(
+            f"{plan.title} has no control {', '.join(map(repr, missing[:_NAMED_CONTROLS]))}",
+            f"correct --controls{f'; there is {visible(listed, 600)}' if listed else ', or leave it out'}",
+        )
 
 
 def _failure(plan: Plan, result: RawResult, report: Path | None) -> CallError | ScanError:

@@ -10,12 +10,14 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,6 +34,7 @@ ARCHIVES = (".tar.gz", ".tgz", ".zip")
 
 _NOT_SENT = frozenset({".git", ".kitchen", ".bundle", "__pycache__", "node_modules"})
 _LOCKFILE = "inspec.lock"
+_CONTROL = re.compile(rb"""^\s*control[ (]\s*(["'])([^"'\n]{1,200})\1""", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,29 @@ class InspecProfile:
     files: Mapping[str, bytes]
     metadata: Mapping[str, Any]
     sha256: str
+
+    def mentions(self, word: str) -> bool:
+        """Say whether any file has this word, or may have: vendored archives are looked through as well."""
+        pattern = re.compile(
+            rb"(?<![\w-])" + re.escape(word.encode("utf-8", "surrogateescape")) + rb"(?![\w-])"
+        )
+        return any(pattern.search(text) for text in self._texts)
+
+    @cached_property
+    def control_ids(self) -> list[str]:
+        """Return the ids of controls as far as they are written out."""
+        found = (match.group(2) for text in self._texts for match in _CONTROL.finditer(text))
+        return list(dict.fromkeys(each.decode(errors="replace") for each in found))
+
+    @cached_property
+    def _texts(self) -> list[bytes]:
+        left, texts = MAX_BYTES, []
+        for name, content in self.files.items():
+            texts.append(_readable(name, content, left))
+            left -= len(texts[-1])
+            if left <= 0:
+                break
+        return texts
 
 
 def read_profile(path: Path) -> InspecProfile:
@@ -60,6 +86,16 @@ def read_profile(path: Path) -> InspecProfile:
     if not any(name.startswith("controls/") for name in kept) and not metadata.get("depends"):
         raise CallError(f"{path} has no controls", f"put them in {path.name}/controls")
     return InspecProfile(kept, metadata, _hash(kept))
+
+
+def _readable(name: str, content: bytes, limit: int) -> bytes:
+    """Return a file's bytes, those of a gzip archive unpacked: a tar archive has its files as they are."""
+    if not name.endswith((".tar.gz", ".tgz")):
+        return content
+    try:
+        return zlib.decompressobj(wbits=31).decompress(content, limit)
+    except zlib.error:
+        return b""
 
 
 def _entries(path: Path) -> Iterable[tuple[str, bytes]]:

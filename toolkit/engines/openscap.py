@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import difflib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -9,9 +11,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from toolkit.engines.base import JOB, MOUNT, SCRATCH, Engine, Options, Plan, Progress, RawResult, SentFile
+from toolkit.bundle import scap
+from toolkit.engines.base import (
+    JOB,
+    MOUNT,
+    SCRATCH,
+    Engine,
+    Listed,
+    Options,
+    Plan,
+    Progress,
+    RawResult,
+    SentFile,
+)
 from toolkit.errors import BarescanError, CallError, ScanError
-from toolkit.reports.xccdf import xccdf_to_hdf
+from toolkit.reports.text import counted
+from toolkit.reports.xccdf import NOT_OF_PROFILE, xccdf_to_hdf
 
 _RESULTS, _UNPACKED = "results.xml", "content.xml"
 _OK = {0, 2}  # oscap(8): 0 all rules passed, 2 at least one failed or is unknown; 1 is an error
@@ -21,14 +36,17 @@ _CALLERS_FAULT = re.compile(
     r"No profile|profile .* not found|[Nn]o such|parse|XML|Tag|oscap_source.c|Could not|Unrecognized|Invalid"
 )
 _PREFIX = "xccdf_org.ssgproject.content_rule_"
+_NO_RULE = re.compile(rf"Rule '(?:{re.escape(_PREFIX)})?([^']{{1,200}})' not found")
 _MAX_CONTENT_BYTES = 200 << 20
+_NAMED = 12  # names in one message
 
 
 class _Content(NamedTuple):
-    """Where the content is in the target, the SHA-256 of its file (hex), and how it gets there."""
+    """Where content is in the target, the SHA-256 of the XML (hex), its profiles, how it gets there."""
 
     path: str
     sha256: str
+    about: Mapping[str, Any]
     files: tuple[SentFile, ...] = ()
     unpack: Mapping[str, str] = MappingProxyType({})
 
@@ -45,6 +63,22 @@ class OpenscapEngine(Engine):
         path = profile.partition("#")[0]
         return profile.startswith("scap:") or path.endswith((".xml", ".xml.bz2"))
 
+    def listed(self, source: str) -> list[Listed]:
+        """Return the profiles of a file, of one content of the bundle, or (`scap:`) of all of them."""
+        source = source.partition("#")[0]
+        if source == "scap:":
+            names = sorted(self.manifest.get("content", {}))
+            return [each for name in names for each in self.listed(f"scap:{name}")]
+        about = (
+            self._bundled(source).about
+            if source.startswith("scap:")
+            else _described(read_content(Path(source)))
+        )
+        return [
+            Listed(f"{source}#{scap.short(name)}", f"{each['title']} ({counted(each['rules'], 'rule')})")
+            for name, each in about.get("profiles", {}).items()
+        ]
+
     def plan(self, profile: str, options: Options) -> Plan:
         """Return the command line; raises CallError for content or options that oscap can't take."""
         if options.input_files or options.inputs or options.waiver_files:
@@ -54,8 +88,12 @@ class OpenscapEngine(Engine):
             )
         source, _, profile_id = profile.partition("#")
         if not profile_id:
-            raise CallError(f"{profile!r} names no profile", f"write {source}#PROFILE-ID{self._hint()}")
-        content = self._bundled(source) if source.startswith("scap:") else self._sent(source)
+            raise CallError(
+                f"{profile!r} names no profile",
+                f"write {source}#PROFILE-ID; `invoke profiles --profile {source}` lists those it has",
+            )
+        content = self._bundled(source) if source.startswith("scap:") else _sent(source)
+        rules_of_profile = _rules(source, profile_id, content.about)
         rules = [part for rule in options.controls for part in ("--rule", _full_rule(rule))]
         return Plan(
             argv=(
@@ -74,6 +112,8 @@ class OpenscapEngine(Engine):
             outputs=(_RESULTS,),
             title=profile,
             sha256=content.sha256,
+            total=len(options.controls) or rules_of_profile,
+            controls=options.controls,
         )
 
     def _hint(self) -> str:
@@ -85,24 +125,9 @@ class OpenscapEngine(Engine):
         entry = self.manifest.get("content", {}).get(name)
         if entry is None:
             raise CallError(f"the bundle has no SCAP content {name!r}", f"name a file{self._hint()}")
-        digest = self.manifest.get("content_sha256", {}).get(name, "")
-        return _Content(f"{SCRATCH}/{_UNPACKED}", digest, unpack={_UNPACKED: entry})
-
-    @staticmethod
-    def _sent(source: str) -> _Content:
-        try:
-            path = Path(source)
-            if path.stat().st_size > _MAX_CONTENT_BYTES:
-                raise CallError(
-                    f"{source} is larger than {_MAX_CONTENT_BYTES >> 20} MiB", "compress it with bzip2"
-                )
-            content = path.read_bytes()
-        except OSError as error:
-            raise CallError(f"{source} can't be read: {error.strerror}", "check the path") from None
-        if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"BZh")):
-            raise CallError(f"{source} is empty or not XML", "name an XCCDF file or a SCAP data stream")
-        name = f"content/{path.name}"
-        return _Content(f"{JOB}/{name}", hashlib.sha256(content).hexdigest(), (SentFile(name, content),))
+        about = self.manifest.get("described", {}).get(name, {})
+        digest = about.get("sha256", "")
+        return _Content(f"{SCRATCH}/{_UNPACKED}", digest, about, unpack={_UNPACKED: entry})
 
     def to_hdf(self, plan: Plan, result: RawResult, *, target: str) -> dict[str, Any]:
         """Return the report; raises CallError or ScanError with oscap's own last words otherwise."""
@@ -111,7 +136,9 @@ class OpenscapEngine(Engine):
             raise _explained(plan, result)
         version = str(self.manifest["engines"][self.name]["version"])
         with path.open("rb") as stream:
-            return xccdf_to_hdf(stream, engine_version=version, target=target)
+            report = xccdf_to_hdf(stream, engine_version=version, target=target)
+        _refuse_unselected(plan, report)
+        return report
 
     def progress(self, line: str) -> Progress | None:
         """Read `rule-id:result` lines, which `--progress` prints."""
@@ -122,10 +149,90 @@ class OpenscapEngine(Engine):
 def _explained(plan: Plan, result: RawResult) -> BarescanError:
     """Return the error that oscap's words amount to: warnings come before, usage hints after the cause."""
     words = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith(_NOISE)]
-    said = words[0][:300] if words else f"exit status {result.exit_status}"
+    said = words[0] if words else f"exit status {result.exit_status}"
+    source = plan.title.partition("#")[0]
+    for file in plan.files:
+        said = said.replace(f"{JOB}/{file.name}", source)
+    said = said[:300]
+    if rule := _NO_RULE.search(said):
+        return CallError(f"{plan.title} has no rule {rule.group(1)!r}", "correct --controls, or leave it out")
     if _CALLERS_FAULT.search(said):
         return CallError(f"oscap can't use {plan.title}: {said}", "check the content and the profile id")
     return ScanError(f"oscap did not finish: {said}", "see engine.log in the run's folder")
+
+
+def _refuse_unselected(plan: Plan, report: dict[str, Any]) -> None:
+    """Raise CallError for rules that were run by name only: they are not what the profile asks for."""
+    strange = [
+        control["id"].removeprefix(_PREFIX)
+        for profile in report["profiles"]
+        for control in profile["controls"]
+        if control["tags"].get(NOT_OF_PROFILE)
+    ]
+    if plan.controls and strange:
+        raise CallError(
+            f"{plan.title} does not select {', '.join(strange[:_NAMED])}, which --controls names",
+            "leave it out, or name a profile that selects it",
+        )
+
+
+def _rules(source: str, profile_id: str, about: Mapping[str, Any]) -> int | None:
+    """Return how many rules a profile has, where known; CallError, with those there are, for an unknown one.
+
+    As oscap does, takes an id or the end of one.
+    """
+    profiles: Mapping[str, Any] = about.get("profiles", {})
+    if profile_id in {"(all)", "(default)"} or not profiles:
+        return None
+    fitting = [name for name in profiles if name.endswith(profile_id)]
+    if profile_id in fitting or len(fitting) == 1:
+        return int(profiles[profile_id if profile_id in fitting else fitting[0]]["rules"])
+    if fitting:
+        raise CallError(
+            f"{source} has several profiles that end in {profile_id!r}", f"write one of: {', '.join(fitting)}"
+        )
+    names = [scap.short(name) for name in profiles]
+    near = difflib.get_close_matches(scap.short(profile_id), names, len(names), 0.4)
+    ordered = [*near, *(name for name in names if name not in near)]
+    more = f" and {len(ordered) - _NAMED} more (invoke profiles --profile {source})"
+    raise CallError(
+        f"{source} has no profile {profile_id!r}",
+        f"it has {', '.join(ordered[:_NAMED])}{more if len(ordered) > _NAMED else ''}",
+    )
+
+
+def _sent(source: str) -> _Content:
+    """Return a file's content, unpacked: oscap itself takes up to a second to read bzip2."""
+    content = read_content(Path(source))
+    name = f"content/{Path(source).name.removesuffix('.bz2')}"
+    digest = hashlib.sha256(content).hexdigest()
+    return _Content(f"{JOB}/{name}", digest, _described(content), (SentFile(name, content),))
+
+
+def read_content(path: Path) -> bytes:
+    """Return the XML of an XCCDF file or a data stream, also of a .bz2; raises CallError."""
+    limit = f"{path} is larger than {_MAX_CONTENT_BYTES >> 20} MiB"
+    try:
+        if path.stat().st_size > _MAX_CONTENT_BYTES:
+            raise CallError(limit, "leave out what the profile does not need")
+        content = path.read_bytes()
+        if content.startswith(b"BZh"):
+            content = bz2.BZ2Decompressor().decompress(content, _MAX_CONTENT_BYTES + 1)
+    except OSError as error:
+        raise CallError(f"{path} can't be read: {error.strerror or error}", "check the path") from None
+    if len(content) > _MAX_CONTENT_BYTES:
+        raise CallError(limit, "leave out what the profile does not need")
+    if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"\xff\xfe", b"\xfe\xff")):
+        raise CallError(f"{path} is empty or not XML", "name an XCCDF file or a SCAP data stream")
+    return content
+
+
+def _described(content: bytes) -> Mapping[str, Any]:
+    """Return what is known of a file; nothing where it can't be read here: oscap has the last word."""
+    try:
+        return scap.describe(content)
+    except scap.NotScapError:
+        return {}
 
 
 def _full_rule(rule: str) -> str:

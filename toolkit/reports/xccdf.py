@@ -45,6 +45,9 @@ class _Meaning(NamedTuple):
     applies: bool = True
 
 
+#: The tag of a control whose rule was run although the profile does not select it (`oscap --rule`).
+NOT_OF_PROFILE = "not_of_profile"
+
 _NOT_SELECTED = "notselected"
 _MEANINGS: Mapping[str, _Meaning] = {
     "pass": _Meaning("passed", ""),
@@ -109,6 +112,7 @@ class _Rule:
     desc: str = ""
     severity: str = ""
     group: str = ""
+    selected: bool = True
     descriptions: dict[str, str] = field(default_factory=dict)
     identifiers: list[tuple[str, str]] = field(default_factory=list)
 
@@ -132,6 +136,9 @@ class _Reader:
         self.profiles: dict[str, str] = {}
         self.groups: dict[str, str] = {}
         self.rules: dict[str, _Rule] = {}
+        self.platforms: list[str] = []
+        self.selects: dict[str, dict[str, bool]] = {}
+        self.extends: dict[str, str] = {}
         self.test: _Test | None = None
 
     def begin(self, element: Element) -> None:
@@ -140,6 +147,22 @@ class _Reader:
             self.test = _Test({str(name): str(value) for name, value in element.attrib.items()})
         elif element.tag == f"{_NAMESPACE}Benchmark":
             self.benchmark["id"] = element.get("id", "")
+        elif element.tag == f"{_NAMESPACE}Profile":
+            self.selects[element.get("id", "")] = {}
+            self.extends[element.get("id", "")] = element.get("extends", "")
+        elif element.tag == f"{_NAMESPACE}select" and (parent := element.getparent()) is not None:
+            chosen = self.selects.setdefault(parent.get("id", ""), {})
+            chosen[element.get("idref", "")] = element.get("selected") in {"true", "1"}
+
+    def selected(self, rule_id: str, profile: str) -> bool:
+        """Say whether a profile selects a rule, by itself or by one that it extends; true when unknown."""
+        seen = set[str]()
+        while profile in self.selects and profile not in seen:
+            seen.add(profile)
+            if rule_id in self.selects[profile]:
+                return self.selects[profile][rule_id]
+            profile = self.extends[profile]
+        return not seen or rule_id not in self.rules or self.rules[rule_id].selected
 
     @staticmethod
     def wants(element: Element, parent: Element | None) -> bool:
@@ -155,6 +178,8 @@ class _Reader:
             self.rules[element.get("id", "")] = _read_rule(element, next(groups, ""))
         elif _name(parent) == "TestResult":
             self._take_from_test(element, name)
+        elif _name(parent) == "Benchmark" and name == "platform":
+            self.platforms.append(element.get("idref", ""))
         elif _name(parent) == "Benchmark":
             self.benchmark.setdefault(name, _text(element))
         else:
@@ -182,6 +207,7 @@ _WANTED = frozenset(
         ("Benchmark", "title"),
         ("Benchmark", "description"),
         ("Benchmark", "version"),
+        ("Benchmark", "platform"),
         ("Profile", "title"),
         ("Group", "title"),
         ("TestResult", "profile"),
@@ -242,7 +268,8 @@ def _walk(stream: _Capped, reader: _Reader) -> None:
 
 
 def _read_rule(element: Element, group: str) -> _Rule:
-    rule = _Rule(severity=element.get("severity", ""), group=group)
+    chosen = element.get("selected") not in {"false", "0"}
+    rule = _Rule(severity=element.get("severity", ""), group=group, selected=chosen)
     warnings = []
     for child in element:
         name = _name(child)
@@ -304,6 +331,9 @@ def _report(reader: _Reader, test: _Test, engine_version: str, target: str) -> R
         for rule_id, results in test.rules.items()
         if (control := _control(rule_id, results, reader)) is not None
     ]
+    for control in controls:
+        if not reader.selected(control["id"], test.profile):
+            control["tags"][NOT_OF_PROFILE] = True
     name, release = _platform(test.platforms)
     return {
         "platform": {"name": name, "release": release, "target_id": target},
@@ -316,7 +346,9 @@ def _report(reader: _Reader, test: _Test, engine_version: str, target: str) -> R
                 "title": reader.profiles.get(test.profile) or reader.benchmark.get("title") or "",
                 "summary": reader.benchmark.get("description", ""),
                 "sha256": "",
-                "supports": [],
+                "supports": [
+                    {"platform": name} for name in dict.fromkeys(reader.platforms) if name.startswith("cpe:")
+                ],
                 "attributes": [{"name": key, "options": {"value": value}} for key, value in test.values],
                 "groups": _groups(reader, controls),
                 "status": "loaded",
