@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from invoke import Collection, Context, Exit, Program
+from invoke import Collection, Context, Exit, ParseError, Program
 from rich.markup import escape
 
 import toolkit
@@ -25,7 +25,7 @@ from toolkit.bundle import build as bundles
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
-from toolkit.cli_base import console, notes, say, task
+from toolkit.cli_base import complain, console, notes, say, task
 from toolkit.cli_images import images
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
@@ -38,19 +38,26 @@ from toolkit.reports.text import visible
 from toolkit.runs import write_json
 from toolkit.runtimes.base import FORMS, Bundles
 
-DEFAULT_PROFILE = "scap:debian12#anssi_bp28_high"
+_DEMO_PROFILE = "scap:debian12#anssi_bp28_high"
+_PROFILE_FORMS = "an InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID"
+_MOST_ROUNDS = 1000
+_NO_TESTS = 5
+_OF_PYTEST = {2: 130, 3: 2, 4: 1}
+"""What pytest ends with (interrupted, its own error, bad call) → the documented status."""
+
 
 _SCAN_HELP = {
     "target": f"what to scan: {', '.join(FORMS)}",
-    "profile": "an InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID",
-    "engine": f"one of {', '.join(engines.NAMES)}; auto goes by what the profile is",
+    "profile": f"{_PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
+    "engine": f"one of {', '.join(engines.NAMES)}; auto (the default) goes by what the profile is",
     "input-file": "YAML file of inputs for an InSpec profile (may be repeated)",
     "input": "one input as NAME=VALUE (may be repeated); never logged",
     "controls": "only the control or rule of this id (may be repeated)",
     "waiver-file": "InSpec waiver file (may be repeated)",
     "threshold": "threshold file (SAF's format); it alone then decides between exit status 0 and 100",
-    "report-dir": "where runs are kept",
-    "timeout": "seconds after which the scan ends with status 2",
+    "report-dir": "where runs are kept (default: reports)",
+    "timeout": "seconds after which the scan ends with status 2 "
+    f"(default: {scanning.DEFAULT_TIMEOUT_SECONDS:g})",
     "include-remote-mounts": "also enter FUSE and network file systems of the target (they may never answer)",
     "trust-target": "scan also a target that has SYS_PTRACE or DAC_READ_SEARCH, with which it could forge the result",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
@@ -63,7 +70,7 @@ _SCAN_HELP = {
 def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     _context: Context,
     target: str = "",
-    profile: str = DEFAULT_PROFILE,
+    profile: str = "",
     engine: str = "auto",
     input_file: list[str] | None = None,
     input: list[str] | None = None,  # noqa: A002 the flag's name
@@ -85,6 +92,10 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     """
     if not target:
         raise CallError("no target was named", f"use --target with one of {', '.join(FORMS)}")
+    if not profile:
+        raise CallError(
+            "no profile was named", f"use --profile with {_PROFILE_FORMS}; `invoke profiles` lists some"
+        )
     request = scanning.Request(
         target=target,
         profile=profile,
@@ -119,6 +130,12 @@ def _seconds(text: str) -> float:
         raise CallError(f"{text!r} is not a number of seconds", "write --timeout 600") from None
 
 
+def _rounds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MOST_ROUNDS:
+        raise CallError(f"{text!r} is no number of rounds", f"write --rounds 3 (1 to {_MOST_ROUNDS})")
+    return int(text)
+
+
 def _bundle(gems: str) -> bundles.Bundle:
     given = gems or os.environ.get("BARESCAN_GEMS", "")
     return bundles.ensure_bundle(Path(given) if given else None, progress=say)
@@ -145,7 +162,8 @@ def bundle_build(_context: Context, gems: str = "", locked: bool = False) -> Non
     """Build the auditor bundle, or take it from the cache; prints where it is."""
     given = gems or os.environ.get("BARESCAN_GEMS", "")
     bundle = bundles.ensure_bundle(Path(given) if given else None, progress=say, locked=locked)
-    console.print(json.dumps({"path": str(bundle.path), "engines": bundle.manifest["engines"]}, indent=2))
+    said = json.dumps({"path": str(bundle.path), "engines": bundle.manifest["engines"]}, indent=2)
+    console.print(said, soft_wrap=True)
 
 
 @task(name="verify", help={"gems": _SCAN_HELP["gems"]})
@@ -167,8 +185,11 @@ def bundle_verify(_context: Context, gems: str = "") -> None:
 )
 def bundle_export(_context: Context, file: str = "", gems: str = "") -> None:
     """Write the bundle into one compressed archive, to carry it to another machine."""
-    if not file:
-        raise CallError("no file was named", "write --file barescan-bundle.tar.zst")
+    if not file.endswith((".tar.zst", ".tzst")):
+        raise CallError(
+            f"{file} is not the name of a .tar.zst" if file else "no file was named",
+            "write --file barescan-bundle.tar.zst",
+        )
     export(_bundle(gems), Path(file))
     console.print(file, markup=False, highlight=False)
 
@@ -193,8 +214,8 @@ def _containers(engine: str) -> ModuleType | None:
 @task(
     name="up",
     help={
-        "variant": f"{', '.join(DEMO_VARIANTS)}; with an engine {', '.join(DEMO_CONTAINERS)}",
-        "name": "what to call it",
+        "variant": f"{', '.join(DEMO_VARIANTS)} (default: base); with an engine {', '.join(DEMO_CONTAINERS)}",
+        "name": "what to call it (default: demo)",
         "engine": _ENGINE_HELP,
         "upstream": "with an engine: pull the public base images instead of putting stand-ins together",
     },
@@ -216,6 +237,8 @@ def targets_down(_context: Context, name: str = "", engine: str = "none") -> Non
     gone = containers.remove(name) if containers else demo_targets.down(name or None, progress=say)
     for stopped in gone:
         console.print(f"{stopped} is down", markup=False, highlight=False)
+    if not gone:
+        say(f"no demo target {name} is up" if name else "no demo target is up")
 
 
 @task(name="status", help={"engine": _ENGINE_HELP})
@@ -225,21 +248,24 @@ def targets_status(_context: Context, engine: str = "none") -> None:
         rows = [(each.name, each.target, each.uri) for each in containers.status()]
     else:
         rows = [(each.name, each.variant, each.uri) for each in demo_targets.status()]
-    for row in rows:
+    if not rows:
+        say("no demo target is up; start one: invoke targets.up")
+    for row in (("name", "variant", "target"), *rows) if rows else ():
         console.print("  ".join(row), markup=False, highlight=False)
 
 
 @task(
     help={
-        "rounds": "turns of each scan and its native twin",
+        "rounds": "turns of each scan and its native twin (default: 3)",
         "json": "also write the figures to this file",
         "gems": _SCAN_HELP["gems"],
     }
 )
-def bench(_context: Context, rounds: int = 3, json: str = "", gems: str = "") -> None:
+def bench(_context: Context, rounds: str = "3", json: str = "", gems: str = "") -> None:
     """Measure entering, whole scans against the engine run natively, memory and size, against the goals."""
+    turns = _rounds(rounds)
     bundle = _bundle(gems)
-    figures = measuring.all_figures(bundle, rounds, say)
+    figures = measuring.all_figures(bundle, turns, say)
     measuring.print_table(console, figures)
     if json:
         write_json(
@@ -254,18 +280,44 @@ def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None
     Ends with status 0 when the scans came to their end, whatever they found: the findings are the show.
     """
     bundle = _bundle(gems)
-    target = demo_targets.up("demo", "base", progress=say)
-    profiles = [DEFAULT_PROFILE]
-    if "cinc" in bundle.manifest["engines"]:
-        profiles.append(str(engines.BASELINE))
-    else:
-        say("the bundle has no CINC Auditor (no gems): the InSpec baseline is left out")
+    name = f"demo-{os.getpid()}"  # its own: what `targets.up` started stays up
+    target = demo_targets.up(name, "base", progress=say)
     try:
+        profiles = [_DEMO_PROFILE]
+        if "cinc" in bundle.manifest["engines"]:
+            profiles.append(str(engines.BASELINE))
+        else:
+            say(
+                "the bundle has no CINC Auditor, so the InSpec baseline is left out: "
+                "--gems DIR or BARESCAN_GEMS=DIR gives it its gems"
+            )
         for profile in profiles:
-            say(f"scanning {target.uri} with {profile}")
             _scan_and_show(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
     finally:
-        demo_targets.down("demo")
+        demo_targets.down(name)
+
+
+@task(
+    name="profiles",
+    help={
+        "profile": "list those of this file, directory or content (scap:NAME) instead of the bundle's",
+        "gems": _SCAN_HELP["gems"],
+    },
+)
+def list_profiles(_context: Context, profile: str = "", gems: str = "") -> None:
+    """List the profiles there are, as `scan --profile` takes them: the bundle's, or those of a file."""
+    bundled = not profile or profile.startswith("scap:")
+    manifest = _bundle(gems).manifest if bundled else {}
+    found = engines.choose("auto", profile or "scap:", manifest).listed(profile or "scap:")
+    if not found:
+        raise CallError(
+            f"{profile or 'the bundle'} names no profile",
+            "name an XCCDF file, a SCAP data stream, or an InSpec profile",
+        )
+    width = max(len(visible(each.profile)) for each in found)
+    for each in found:
+        line = f"{visible(each.profile):<{width}}  {visible(each.title)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @task(
@@ -278,7 +330,10 @@ def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None
 def run_tests(_context: Context, select: str = "", path: str = "tests") -> None:
     """Run the tests; ends with a list of what was skipped and why."""
     arguments = [sys.executable, "-m", "pytest", path, *(["-k", select] if select else [])]
-    raise Exit(code=subprocess.run(arguments, check=False).returncode)
+    code = subprocess.run(arguments, check=False).returncode
+    if code == _NO_TESTS:
+        raise CallError("no test matches", "correct --select or --path")
+    raise Exit(code=_OF_PYTEST.get(code, code))
 
 
 @task()
@@ -295,7 +350,7 @@ def lint(_context: Context) -> None:
 
 
 def _collection() -> Collection:
-    collection = Collection(scan, demo, bench, run_tests, lint)
+    collection = Collection(scan, list_profiles, demo, bench, run_tests, lint)
     collection.add_collection(Collection("bundle", bundle_build, bundle_verify, bundle_export, bundle_lock))
     collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
     collection.add_collection(images)
@@ -303,4 +358,20 @@ def _collection() -> Collection:
 
 
 ns = _collection()
-program = Program(name="barescan", binary="barescan", version=toolkit.__version__, namespace=ns)
+
+
+class _Program(Program):
+    """Says where help is when a call can't be read."""
+
+    def parse_tasks(self) -> None:
+        """Read the tasks and flags; a call that can't be read is status 1 with the next step."""
+        try:
+            super().parse_tasks()
+        except ParseError as error:
+            task = error.context.name if error.context is not None else ""
+            known = f"barescan {task} --help" if task else "barescan --list"
+            complain(str(error), f"see: {known}")
+            raise Exit(code=CallError.status) from None
+
+
+program = _Program(name="barescan", binary="barescan", version=toolkit.__version__, namespace=ns)

@@ -25,7 +25,15 @@ notes = Console(stderr=True)
 
 def say(text: str) -> None:
     """Tell about progress, on standard error; the text may come from anywhere and is not markup."""
-    notes.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False)
+    notes.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False, soft_wrap=True)
+
+
+def complain(cause: str, *more: str) -> None:
+    """Print an error: the cause, then the next step and the like; not broken where a program reads it."""
+    wrap = not notes.is_terminal
+    notes.print(f"[bold red]error:[/bold red] {escape(visible(cause))}", highlight=False, soft_wrap=wrap)
+    for text in filter(None, more):
+        notes.print(f"       {escape(visible(text))}", highlight=False, soft_wrap=wrap)
 
 
 def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -38,11 +46,10 @@ def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             return function(*args, **kwargs)
         except BarescanError as error:
-            notes.print(f"[bold red]error:[/bold red] {escape(visible(error.cause))}", highlight=False)
-            if error.remedy:
-                notes.print(f"       {escape(visible(error.remedy))}", highlight=False)
+            complain(error.cause, error.remedy, error.kept)
             raise Exit(code=error.status) from None
         except KeyboardInterrupt:
+            notes.show_cursor()
             notes.print("[bold red]interrupted[/bold red]")
             raise Exit(code=InterruptedScanError.status) from None
 

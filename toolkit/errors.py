@@ -19,6 +19,8 @@ class BarescanError(Exception):
         super().__init__(cause, remedy)
         self.cause = cause
         self.remedy = remedy
+        self.kept = ""
+        """Where what was seen until then is, as a sentence; nothing where no scan had begun."""
 
     def __str__(self) -> str:
         """Return the sentence the user reads."""

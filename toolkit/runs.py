@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import ScanError
-from toolkit.reports.files import write_new
+from toolkit.errors import CallError, ScanError
+from toolkit.reports.files import WRONG_PLACE, write_new
 
 
 def now() -> str:
@@ -18,8 +20,17 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def check_place(reports: Path) -> None:
+    """Raise CallError where no folder could be made below `reports`; nothing is made."""
+    place = next(path for path in (reports.absolute(), *reports.absolute().parents) if os.path.lexists(path))
+    if not place.is_dir():
+        raise unwritable(reports, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise unwritable(reports, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def new_folder(reports: Path, target_uri: str) -> Path:
-    """Make and return `REPORTS/<UTC time>-<short id>/<target>/`; raises ScanError when it can't be."""
+    """Make and return `REPORTS/<UTC time>-<short id>/<target>/`; raises as `unwritable` returns."""
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     folder = reports / name / _as_file_name(target_uri)
     try:
@@ -29,12 +40,12 @@ def new_folder(reports: Path, target_uri: str) -> Path:
     return folder
 
 
-def unwritable(path: Path, error: OSError) -> ScanError:
-    """Return the error for a place that takes no files."""
-    return ScanError(
-        f"results can't be written below {path}: {error.strerror}",
-        "make room, or name another with --report-dir",
-    )
+def unwritable(path: Path, error: OSError) -> CallError | ScanError:
+    """Return the error for a place that takes no files: a wrong place, or one without room."""
+    cause = f"results can't be written below {path}: {error.strerror}"
+    if error.errno in {*WRONG_PLACE, errno.EEXIST}:
+        return CallError(cause, "name a directory you may write to with --report-dir")
+    return ScanError(cause, "make room, or name another with --report-dir")
 
 
 def write_json(path: Path, content: Any) -> None:

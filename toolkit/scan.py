@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,12 @@ class Watcher:
     def phase(self, name: str) -> None:
         """Take the name of the step that begins."""
 
+    def chosen(self, profile: str, engine: str) -> None:
+        """Take what is about to be run and by what."""
+
+    def warning(self, text: str) -> None:
+        """Take what the user said that has no effect."""
+
     def planned(self, total: int | None) -> None:
         """Take the number of controls, where known."""
 
@@ -78,11 +86,30 @@ def scan(request: Request, bundles: Bundles, watcher: Watcher | None = None) -> 
     runtime = resolve(request.target, request.auditing)
     runtime.tell = watcher.phase
     limits = threshold.load(request.threshold) if request.threshold else None
-    bundle = runtime.bundle(bundles)
-    engine = engines.choose(request.engine, request.profile, bundle.manifest)
-    plan = engine.plan(request.profile, request.options)
+    runs.check_place(request.report_dir)
+    found = cache(lambda: runtime.bundle(bundles))
+    engine = engines.choose(request.engine, request.profile, _Manifest(found))
+    plan = engine.plan(request.profile, request.options)  # before a bundle is built, where it needs none
+    bundle = found()
+    engines.require(engine)
     folder = runs.new_folder(request.report_dir, request.target)
     return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
+
+
+class _Manifest(Mapping[str, Any]):
+    """The manifest of a bundle that is found, or built, when it is first looked at."""
+
+    def __init__(self, found: Bundles) -> None:
+        self._found = found
+
+    def __getitem__(self, key: str) -> Any:
+        return self._found().manifest[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found().manifest)
+
+    def __len__(self) -> int:
+        return len(self._found().manifest)
 
 
 @dataclass
@@ -97,6 +124,7 @@ class _Scan:
     outcome: Outcome = field(default_factory=Outcome)
     seen: list[Progress] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     started: str = field(default_factory=runs.now)
 
     def run(self, limits: threshold.Threshold | None) -> Result:
@@ -105,9 +133,7 @@ class _Scan:
             report = self._evaluate()
             result = self._judge(report, limits)
         except KeyboardInterrupt:
-            error = InterruptedScanError(
-                "the scan was interrupted", f"what was seen by then is marked as partial in {self.folder}"
-            )
+            error = InterruptedScanError("the scan was interrupted")
             self._record_failure(error)
             raise error from None
         except OSError as error:
@@ -131,6 +157,9 @@ class _Scan:
             "remote_mounts": request.remote_mounts,
             "trust_target": request.trust_target,
         }
+        version = self.bundle.manifest["engines"][self.engine.name]["version"]
+        self.watcher.chosen(self.plan.title, f"{self.engine.name} {version}")
+        self._warn(self.plan.warnings)
         self.watcher.planned(self.plan.total)
         # Beside the report: a client that is killed leaves nothing anywhere else.
         with tempfile.TemporaryDirectory(prefix=".raw-", dir=self.folder) as temporary:
@@ -138,7 +167,14 @@ class _Scan:
             if not self.outcome.complete or self.outcome.exit_status is None:
                 raise ScanError("the scan did not come to its end", "run again; if it stays so, report it")
             raw = RawResult(self.outcome.exit_status, self.outcome.outputs, self.outcome.stderr)
-            return self.engine.to_hdf(self.plan, raw, target=request.target)
+            report = self.engine.to_hdf(self.plan, raw, target=request.target)
+        self._warn(self.engine.warnings(self.plan, report))
+        return report
+
+    def _warn(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.warnings.append(text)
+            self.watcher.warning(text)
 
     def _converse(self, job: dict[str, Any], folder: Path) -> None:
         with self.runtime.attach(self.bundle.path, self.request.timeout) as connection:
@@ -167,15 +203,33 @@ class _Scan:
                 "the profile holds no control for this target", "found nothing is not clean: check it"
             )
         if summary.total == summary.count(hdf.Status.NOT_APPLICABLE):
-            raise ScanError(
-                "no control of the profile applies to this target", "use a profile for its system"
-            )
+            raise self._nothing_applies(report)
         verdict = threshold.judge(limits, report) if limits else None
         self._describe(report)
         hdf.write(report, self.folder / "report.hdf.json")
         status = exit_status(summary, verdict)
         seconds = self.outcome.engine_seconds
         return Result(self.folder, report, summary, verdict, status, self.outcome.facts, seconds)
+
+    def _nothing_applies(self, report: dict[str, Any]) -> ScanError:
+        found = self.outcome.facts.get("os_release", {})
+        system = " ".join(filter(None, (found.get("ID"), found.get("VERSION_ID"))))
+        target = f"it is {visible(system)} by its os-release" if system else "it has no os-release"
+        asked = ", ".join(
+            visible(str(each["platform"]), 100)
+            for profile in report["profiles"]
+            for each in profile.get("supports") or []
+            if isinstance(each, dict) and "platform" in each
+        )
+        which = "controls named by --controls" if self.plan.controls else "profile's controls"
+        remedy = "use a profile for its system: `invoke profiles` lists those of the bundle"
+        if system and all(word in asked for word in system.split()):
+            remedy = "its content tells systems by more than os-release, often by the package database"
+        return ScanError(
+            f"none of the {which} applies to this target: {target}"
+            + (f", the profile is for {asked}" if asked else ""),
+            remedy,
+        )
 
     def _describe(self, report: dict[str, Any]) -> None:
         """Say in the report which system was found in the target, and by hash which profile was run."""
@@ -194,6 +248,9 @@ class _Scan:
             runs.write_json(
                 self.folder / "report.partial.json", {"complete": False, "reason": error.cause, "seen": seen}
             )
+            error.kept = f"what was seen by then is marked as partial in {self.folder}"
+        else:
+            error.kept = f"no control had finished; the record of the scan is {self.folder}/scan.json"
 
     def _record(self, *, status: int, complete: bool, error: dict[str, str] | None = None) -> None:
         log = "\n".join([*self.log, self.outcome.stderr])
@@ -212,6 +269,7 @@ class _Scan:
             "engine_seconds": self.outcome.engine_seconds,
             "status": status,
             "complete": complete,
+            "warnings": self.warnings,
             "error": error,
         }
         runs.write_json(self.folder / "scan.json", content)

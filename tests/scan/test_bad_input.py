@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import signal
@@ -9,9 +11,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 PROFILE = "scap:debian12#anssi_bp28_minimal"
 
 
@@ -28,6 +32,86 @@ def test_no_target(barescan):
     says(barescan("scan"), 1, "no target was named", "pid://PID")
 
 
+def test_no_profile(barescan):
+    says(barescan("scan", "--target", "pid://1"), 1, "no profile was named", "--profile", "invoke profiles")
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (["bench", "--rounds=0"], "no number of rounds"),
+        (["bench", "--rounds=x"], "no number of rounds"),
+        (["bundle.export"], "no file was named"),
+        (["bundle.export", "--file=x.zip"], "x.zip is not the name of a .tar.zst"),
+        (["targets.up", "--name=a b/../c"], "is no name for a target"),
+        (["scan", "--target=pid://", "--profile=x"], "is not a target"),
+        (["scan", "--target=pid://1", "--profile=README.md"], "no profile that an engine knows"),
+        (["scan", "--target=pid://1", "--profile=.", "--engine=openscap"], "profile for the engine cinc"),
+        (
+            ["scan", "--target=pid://1", "--profile=scap:x#y", "--engine=cinc"],
+            "profile for the engine openscap",
+        ),
+        (["scan", "--target=pid://1", "--profile=.", "--report-dir=file/x"], "Not a directory"),
+        (["profiles", "--profile=file"], "no profile that an engine knows"),
+    ],
+)
+def test_a_bad_call_is_told_before_anything_is_built(barescan, call, word):
+    (barescan.folder / "file").write_text("")
+    place = str(barescan.folder / "cache")
+    environment = {**os.environ, "XDG_CACHE_HOME": place, "BARESCAN_BUNDLE": "", "BARESCAN_GEMS": ""}
+    says(barescan(*call, env=environment), 1, word)
+    assert not list(Path(place).glob("barescan/bundle/*"))
+    assert not list(Path(place).glob("barescan/demo/roots/*"))
+
+
+@pytest.mark.parametrize(("call", "see"), [(["scan", "--targt=x"], "scan --help"), (["scn"], "--list")])
+def test_a_call_that_can_not_be_read_says_where_help_is(barescan, call, see):
+    result = subprocess.run(
+        [sys.executable, "-m", "toolkit", *call], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    says(result, 1, "No idea what", f"see: barescan {see}")
+
+
+def test_ctrl_c_while_modules_are_loaded(tmp_path):
+    """The package that is loaded first stands for any: it interrupts its own import."""
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    for command in (["-m", "toolkit", "--list"], ["-m", "invoke", "--search-root", str(ROOT), "--list"]):
+        result = subprocess.run(
+            [sys.executable, *command],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (result.returncode, result.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.root
+def test_what_is_not_there_is_told(barescan):
+    result = barescan("targets.down", "--name", "nosuch")
+    assert result.returncode == 0
+    assert "no demo target nosuch is up" in result.stderr
+
+
+def test_without_root_entering_is_named_before_a_bundle_is_built(barescan, tmp_path):
+    tmp_path.chmod(0o777)
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); from toolkit import scan\n"
+        "import toolkit.engines.cinc, toolkit.engines.openscap, toolkit.runtimes.local\n"
+        "from toolkit.errors import ScanError\n"
+        "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
+        "request = scan.Request('pid://1', 'scap:debian12#standard', report_dir=scan.Path('/tmp/x'))\n"
+        "try: scan.scan(request, lambda: sys.exit('a bundle was asked for'))\n"
+        "except ScanError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(ROOT)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.stdout.startswith("entering a target needs root → run the same command with sudo"), result
+
+
 def test_help_names_every_flag(barescan):
     result = barescan("scan", "--help")
     assert result.returncode == 0
@@ -35,6 +119,15 @@ def test_help_names_every_flag(barescan):
         assert flag in result.stdout
     for flag in ("--threshold", "--engine", "--report-dir", "--timeout"):
         assert flag in result.stdout
+
+
+@pytest.fixture
+def small_root(tmp_path):
+    """A tree that is no system at all, so that a scan of it takes a second; its URI."""
+    root = tmp_path / "root"
+    for name in ("proc", "sys", "dev", "etc"):
+        (root / name).mkdir(parents=True)
+    return f"rootfs://{root}"
 
 
 @pytest.mark.bundle
@@ -63,7 +156,7 @@ class TestWithBundle:
             stdout=subprocess.DEVNULL,
             text=True,
         )
-        _wait_for_oscap()
+        _wait_for_oscap(scan)
         process.kill()
         process.wait()
         _, errors = scan.communicate(timeout=60)
@@ -77,7 +170,39 @@ class TestWithBundle:
 
     def test_the_time_is_up(self, barescan, sleeper):
         arguments = ("scan", "--target", f"pid://{sleeper}", "--profile", PROFILE, "--timeout=0.4")
-        says(barescan(*arguments), 2, "did not finish in time", "--timeout")
+        says(barescan(*arguments), 2, "did not finish in time", "--timeout", "reports/")
+
+    def test_progress_is_told_where_nothing_is_drawn(self, barescan, small_root):
+        result = barescan("scan", "--target", small_root, "--profile", "scap:debian12#standard")
+        assert "profile scap:debian12#standard, by openscap 1." in result.stderr
+        assert f"scan: {small_root}" in result.stderr
+        assert "44 of 44 controls, 0 failed" in result.stderr
+
+    def test_the_record_holds_the_hashes_of_bundle_and_content(self, barescan, small_root, bundle):
+        barescan("scan", "--target", small_root, "--profile", "scap:debian12#standard")
+        record = json.loads((barescan.scans()[0] / "scan.json").read_text())
+        packed = bundle.path / bundle.manifest["content"]["debian12"]
+        content = hashlib.sha256(gzip.decompress(packed.read_bytes())).hexdigest()
+        assert record["profile"]["sha256"] == content
+        assert record["bundle"]["sha256"] == bundle.manifest["sha256"]
+        assert len(record["bundle"]["sha256"]) == 64
+
+    def test_profiles_are_listed(self, barescan):
+        result = barescan("profiles")
+        assert result.returncode == 0
+        assert "scap:ubuntu2204#stig " in result.stdout
+        assert all(line.startswith("scap:") for line in result.stdout.splitlines())
+        result = barescan("profiles", "--profile", str(ROOT / "profiles" / "distroless-baseline"))
+        assert "Baseline for containers without a shell" in result.stdout
+
+    def test_controls_that_are_not_of_the_profile(self, barescan, small_root):
+        call = ("scan", "--target", small_root, "--profile", PROFILE, "--controls")
+        says(barescan(*call, "nosuch"), 1, "has no rule 'nosuch'", "--controls")
+        says(barescan(*call, "sshd_disable_root_login"), 1, "does not select sshd_disable_root_login")
+
+    def test_a_misspelt_profile_is_answered_with_the_nearest(self, barescan, small_root):
+        call = ("scan", "--target", small_root, "--profile")
+        says(barescan(*call, "scap:debian12#anssi_bp28_minimla"), 1, "it has anssi_bp28_minimal, ")
 
     def test_an_unknown_profile(self, barescan, sleeper):
         target = f"pid://{sleeper}"
@@ -103,7 +228,10 @@ class TestWithBundle:
         root = tmp_path / "root"
         (root / "etc").mkdir(parents=True)
         result = barescan("scan", "--target", f"rootfs://{root}", "--profile", "scap:ubuntu2204#stig")
-        says(result, 2, "applies to this target")
+        says(result, 2, "applies to this target: it has no os-release, the profile is for cpe:/o:canonical:")
+        (root / "etc" / "os-release").write_text("ID=debian\nVERSION_ID=12\n")
+        result = barescan("scan", "--target", f"rootfs://{root}", "--profile", "scap:ubuntu2204#stig")
+        says(result, 2, "it is debian 12 by its os-release", "invoke profiles")
 
     def test_ctrl_c_leaves_a_record_and_no_process(self, barescan, sleeper):
         scan = subprocess.Popen(
@@ -115,11 +243,11 @@ class TestWithBundle:
             stdout=subprocess.DEVNULL,
             text=True,
         )
-        _wait_for_oscap()
+        engine = _wait_for_oscap(scan)
         scan.send_signal(signal.SIGINT)
         _, errors = scan.communicate(timeout=60)
         assert scan.returncode == 130, errors
-        assert not _oscaps()
+        assert not [place for place in engine if place.exists()]
         record = json.loads((barescan.scans()[0] / "scan.json").read_text())
         assert (record["complete"], record["status"]) == (False, 130)
         assert not list(barescan.folder.glob("reports/*/*/report.hdf.json"))
@@ -133,13 +261,13 @@ class TestWithBundle:
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        _wait_for_oscap()
+        engine = _wait_for_oscap(scan)
         scan.kill()
         scan.wait()
         deadline = time.monotonic() + 10
-        while _oscaps() and time.monotonic() < deadline:
+        while any(place.exists() for place in engine) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert not _oscaps()
+        assert not any(place.exists() for place in engine)
 
     def test_a_full_disk(self, barescan, sleeper, tmp_path):
         small = tmp_path / "small"
@@ -165,20 +293,32 @@ class TestWithBundle:
         assert result.stdout.startswith("2 run the same command with sudo"), result.stderr
 
 
-def _oscaps() -> list[str]:
-    found = []
+def _oscaps(client: int) -> list[str]:
+    """Return the engines that a client started, by their ids: others may be at work on the same machine."""
+    parents, engines = dict[str, str](), list[str]()
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+        if entry.name.isdigit():
             try:
                 if b"/sys/firmware/bin/oscap" in (entry / "cmdline").read_bytes():
-                    found.append(entry.name)
+                    engines.append(entry.name)
+                parents[entry.name] = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue
+    return [pid for pid in engines if str(client) in _ancestors(pid, parents)]
+
+
+def _ancestors(pid: str, parents: dict[str, str]) -> set[str]:
+    found = set[str]()
+    while pid in parents and pid not in found:
+        found.add(pid)
+        pid = parents[pid]
     return found
 
 
-def _wait_for_oscap() -> None:
+def _wait_for_oscap(scan: subprocess.Popen[Any]) -> list[Path]:
+    """Return the processes of the engine that a scan started, in /proc."""
     deadline = time.monotonic() + 60
-    while not _oscaps():
+    while not (found := _oscaps(scan.pid)):
         assert time.monotonic() < deadline, "the engine never started"
         time.sleep(0.02)
+    return [Path("/proc", pid) for pid in found]

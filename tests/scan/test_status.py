@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from toolkit import engines, runs
-from toolkit.errors import CallError, ScanError
+from toolkit.errors import CallError
 from toolkit.reports import hdf, threshold
 from toolkit.scan import exit_status
 
@@ -79,8 +79,14 @@ def test_folders_of_runs_are_private_and_never_the_same(tmp_path):
 
 def test_a_place_that_is_no_directory_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ScanError, match="can't be written below"):
-        runs.new_folder(tmp_path / "file", "pid://1")
+    for call in (
+        lambda: runs.new_folder(tmp_path / "file", "x"),
+        lambda: runs.check_place(tmp_path / "file/a"),
+    ):
+        with pytest.raises(CallError, match=r"can't be written below .*: Not a directory"):
+            call()
+    runs.check_place(tmp_path / "not" / "yet")
+    assert not (tmp_path / "not").exists()
 
 
 def test_a_hostile_uri_stays_below_the_run(tmp_path):
@@ -103,5 +109,5 @@ def test_engines_are_chosen_by_what_the_profile_is(tmp_path):
 def test_an_engine_that_the_bundle_lacks_says_how_to_get_it(tmp_path):
     (tmp_path / "inspec.yml").write_text("name: x\nversion: 1.0.0\n")
     with pytest.raises(CallError, match="no cinc engine") as caught:
-        engines.choose("auto", str(tmp_path), {"engines": {"openscap": {"version": "1"}}})
+        engines.require(engines.choose("auto", str(tmp_path), {"engines": {"openscap": {"version": "1"}}}))
     assert "gems" in caught.value.remedy

@@ -86,6 +86,7 @@ def up(
 ) -> RunningTarget:
     """Start the demo target `name`, or return it when it runs already; raises CallError, ScanError."""
     needs.root("starting a demo target")
+    _place(name)  # a bad name is told before anything is put together
     label = f"{variant}-{suite}"
     root = distroless.assemble(cast(distroless.Variant, variant), progress, suite)
     with _locked():

@@ -13,7 +13,7 @@ from toolkit.errors import CallError, ScanError
 from toolkit.reports.text import visible
 
 #: What the user puts right by naming another place; the rest (no space, a broken disk) is no wrong call.
-_WRONG_PLACE = frozenset(
+WRONG_PLACE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENAMETOOLONG}
 )
 
@@ -63,7 +63,7 @@ def write_new(data: bytes, path: Path) -> None:
         ) from error
     except OSError as error:
         cause = f"{name} cannot be written: {_reason(error)}"
-        if error.errno in _WRONG_PLACE:
+        if error.errno in WRONG_PLACE:
             raise CallError(cause, "name a directory you may write to") from error
         raise ScanError(cause, "make room or name another report directory") from error
 

@@ -25,6 +25,7 @@ class ImageRuntime(LocalRuntime):
     """An image in the local Docker engine (`image://REFERENCE`), in an archive or an OCI layout (a path)."""
 
     scheme = "image"
+    needs_root = False
 
     def __init__(self, uri: str, name: str, auditing: Auditing) -> None:
         """Check what can be checked without reading the image."""

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import toolkit
 from toolkit.agent.stream import Stream
@@ -27,15 +27,21 @@ _LONGEST_COMPLAINT = 4000
 class LocalRuntime(Runtime):
     """What is entered by an agent on this host."""
 
+    needs_root: ClassVar[bool] = True
+
     def bundle(self, local: Bundles) -> Bundle:
-        """Use this host's own bundle."""
+        """Use this host's own bundle; nothing is built for a target that can't be entered then."""
+        self._require_root()
         return local()
 
     def attach(self, bundle: Path, timeout: float) -> contextlib.AbstractContextManager[Connection]:
         """Start the agent on this host with the bundle's Python."""
-        if os.geteuid() != 0:
-            raise ScanError("entering a target needs root", "run the same command with sudo")
+        self._require_root()
         return local_agent(bundle, timeout)
+
+    def _require_root(self) -> None:
+        if self.needs_root and os.geteuid() != 0:
+            raise ScanError("entering a target needs root", "run the same command with sudo")
 
 
 class PidRuntime(LocalRuntime):
