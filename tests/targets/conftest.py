@@ -69,6 +69,14 @@ class Targets:
         place = self._folder / f"rootfs-{target}"
         return place if place.exists() else self.running(target).export(place)
 
+    def saved(self, target: str) -> Path:
+        """Return the image as `docker save` writes it."""
+        place = self._folder / f"{target}.tar"
+        if not place.exists():
+            with place.open("wb") as file:
+                file.writelines(self.running(target).container.image.save(named=True))  # type: ignore[union-attr]
+        return place
+
     def scanned(self, target: str, way: str, profile: str | Path) -> Scanned:
         key = (target, way, str(profile))
         if key not in self._scans:
@@ -82,7 +90,10 @@ class Targets:
         try:
             report = scanning.scan(request, lambda: self.bundle).report
         except ScanError as error:
-            return Scanned(next(reports.glob("*/*")), {}, {}, str(error))
+            folders = list(reports.glob("*/*"))
+            if not folders:  # the scan did not get as far as the target
+                raise
+            return Scanned(folders[0], {}, {}, str(error))
         controls = {control["id"]: control for control in report["profiles"][0]["controls"]}
         statuses = {name: hdf.control_status(control) for name, control in controls.items()}
         return Scanned(next(reports.glob("*/*")), statuses, controls)
@@ -96,6 +107,8 @@ WAYS: dict[str, Callable[[Targets, str], str]] = {
     "pid": lambda targets, name: f"pid://{targets.running(name).pid}",
     "rootfs": lambda targets, name: f"rootfs://{targets.exported(name)}",
     "docker": lambda targets, name: targets.running(name).uri,
+    "image": lambda targets, name: f"image://{targets.running(name).container.attrs['Config']['Image']}",
+    "archive": lambda targets, name: f"image://{targets.saved(name)}",
 }
 """Way to a target → its URI. `pid` is what the others are compared with."""
 LIVE = {"pid", "docker"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.targets.conftest import SCAP, Targets
+from tests.targets.conftest import SCAP, WAYS, Targets
 from tests.targets.expected import OPENSCAP, TARGETS
 from toolkit.reports.hdf import Status
 
@@ -26,9 +26,10 @@ def _names(paths: list[str]) -> set[str]:
     return {path.rpartition("/")[2] for path in paths}
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("target", TARGETS)
-def test_target_is_recognised_for_what_it_is(scans: Targets, target: str) -> None:
-    facts, expected = _facts(scans, target), TARGETS[target]
+def test_target_is_recognised_for_what_it_is(scans: Targets, target: str, way: str) -> None:
+    facts, expected = _facts(scans, target, way), TARGETS[target]
     release = facts["os_release"]
     assert (release.get("ID"), release.get("VERSION_ID")) == (expected.system or (None, None))
     assert facts["package_databases"] == expected.databases
