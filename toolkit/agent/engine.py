@@ -15,7 +15,7 @@ import time
 import zlib
 from pathlib import Path
 
-from toolkit.agent import confine, kernel, survey, suspect
+from toolkit.agent import confine, kernel, seccomp, survey, suspect
 from toolkit.agent.enter import Entered, seal
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
@@ -140,6 +140,7 @@ def _exec(job: Job, environment: dict[str, str], out: int, err: int) -> None:
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         confine.limit(job.memory_bytes)
+        seccomp.install()
         os.execve(job.argv[0], job.argv, environment)  # noqa: S606 no shell is wanted
     except OSError as error:
         os.write(2, f"the engine did not start: {job.argv[0]}: {error.strerror}\n".encode())

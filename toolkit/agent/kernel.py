@@ -253,6 +253,12 @@ def prctl(option: int, argument: int = 0, extra: int = 0) -> int:
     return _check(int(result), f"prctl {option}")
 
 
+def set_seccomp_filter(number: int, operation: int, flags: int, program: ctypes.Structure) -> None:
+    """Install a filter of system calls, seccomp(2), whose number differs between architectures."""
+    arguments = (ctypes.c_uint(operation), ctypes.c_uint(flags), ctypes.byref(program))
+    _check(int(_libc.syscall(ctypes.c_long(number), *arguments)), "seccomp")
+
+
 class _CapHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
