@@ -59,7 +59,7 @@ _SCAN_HELP = {
     "timeout": "seconds after which the scan ends with status 2 "
     f"(default: {scanning.DEFAULT_TIMEOUT_SECONDS:g})",
     "include-remote-mounts": "also enter FUSE and network file systems of the target (they may never answer)",
-    "trust-target": "scan also a target that has SYS_PTRACE or DAC_READ_SEARCH, with which it could forge the result",
+    "trust-target": "scan also a target with SYS_PTRACE or DAC_READ_SEARCH, which could forge the result",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
     "gems": "directory of CINC Auditor's gems for the bundle (default: BARESCAN_GEMS)",
