@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -278,6 +280,13 @@ class TestCalls:
         with pytest.raises(CallError):
             resolve(f"image://{name}")
 
+    def test_a_path_without_its_slash_is_explained(self, tmp_path, monkeypatch):
+        saved(tmp_path / "a.tar", BELOW)
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(CallError, match="does not begin with a slash") as caught:
+            resolve("image://a.tar")
+        assert f"image://{tmp_path}/a.tar" in caught.value.remedy
+
     @pytest.mark.parametrize("name", ["nginx", "registry:5000/a/b:1.2", "a@sha256:00ff", "sha256:00ff"])
     def test_references_are_taken(self, name):
         assert resolve(f"image://{name}").job()["rootfs"].startswith("/")
@@ -337,6 +346,25 @@ class TestScans:
             scan(Request(f"image://{cut}", PROFILE, report_dir=tmp_path / "reports"), lambda: bundle)
         (record,) = (tmp_path / "reports").glob("*/*/scan.json")
         assert json.loads(record.read_text())["complete"] is False
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+    def test_a_scan_that_is_interrupted_leaves_nothing(self, bundle, tmp_path, scratch, number):
+        archive = saved(tmp_path / "a.tar", layer(entry("large", bytes(200 << 20))))
+        code = "from toolkit.cli import program; program.run()"
+        command = [sys.executable, "-c", code, "scan", "--target", f"image://{archive}"]
+        process = subprocess.Popen(
+            [*command, "--profile", PROFILE, "--report-dir", str(tmp_path / "reports")],
+            env={**os.environ, "TMPDIR": str(scratch), "BARESCAN_BUNDLE": str(bundle.path)},
+            cwd=Path(__file__).parents[2],
+            stderr=subprocess.DEVNULL,
+        )
+        while process.poll() is None and not any(scratch.glob("*/layout")):
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(30) == (-9 if number == signal.SIGKILL else 130)
+        if number == signal.SIGKILL:
+            assert any(scratch.iterdir())
+            tree.remove_leftovers(scratch, [])  # as the next run does
 
     @pytest.mark.docker
     def test_an_image_of_the_engine(self, base, bundle, tmp_path):

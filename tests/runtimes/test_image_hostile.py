@@ -111,6 +111,10 @@ ESCAPES = {
     "hiding nothing": ([entry(".wh.")], "hides a directory"),
     "a name that is too long": ([entry("d/" * 2100 + "f")], "too long"),
     "a part that is too long": ([entry("x" * 256)], "too long"),
+    "hidden from overlayfs": (
+        [entry("x", pax_headers={"SCHILY.xattr.trusted.overlay.opaque": "x"})],
+        "overlayfs",
+    ),
     "sparse": ([entry("s", b"x", pax_headers={"GNU.sparse.realsize": "9999999"})], "sparse"),
 }
 

@@ -27,6 +27,18 @@ def check(reference: str) -> None:
             f"{reference!r} is neither the name of an image nor the path of one",
             "write image://NAME:TAG, image://sha256:ID or image:///path/of/an/archive.tar",
         )
+    path = Path(reference)
+    if _is_image(path):
+        raise CallError(
+            f"{reference!r} is a path that does not begin with a slash",
+            f"write image://{path.absolute()}",
+        )
+
+
+def _is_image(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # a name that is too long for a file
+        return path.is_file() or (path / "oci-layout").is_file()
+    return False
 
 
 def opened(

@@ -10,6 +10,7 @@ from toolkit.unpack.tar import Entry
 
 _HOSTILE = "no builder of images writes that: treat the image as hostile"
 _WHITEOUT = ".wh."
+_OVERLAY = "trusted.overlay."  # with them a file is there, and hidden from whoever mounts the tree
 _OPAQUE = ".wh..wh..opq"
 _MOST_LINKS_FOLLOWED = 40  # as the kernel, path_resolution(7)
 _NODE_COST = 300  # bytes of an empty dict and its place in another
@@ -37,6 +38,8 @@ class Entries:
             if entry.kind != _DIRECTORY:
                 raise ScanError("an entry of the image replaces its root directory", _HOSTILE)
             return
+        if any(name.startswith(_OVERLAY) for name in entry.xattrs):
+            raise ScanError(f"{_short(entry.name)!r} tells overlayfs what to hide", _HOSTILE)
         self._note(entry, parts)
         directory = self._resolved(parts[:-1], entry.name)
         if parts[-1].startswith(_WHITEOUT):

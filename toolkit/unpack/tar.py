@@ -13,6 +13,7 @@ from typing import Final, Protocol
 BLOCK: Final = 512
 CHUNK: Final = 1 << 20
 _MAX_EXTENSION = 1 << 20  # Go refuses more than that in one extended header
+_XATTR = "SCHILY.xattr."
 _NO_DATA = frozenset("123456")
 
 
@@ -44,6 +45,8 @@ class Entry:
     size: int
     uid: int
     gid: int
+    xattrs: tuple[str, ...] = ()
+    """Names of the extended attributes that will be set."""
 
 
 class Reader:
@@ -107,7 +110,8 @@ class Reader:
         if kind in _NO_DATA:
             size = 0
         self._left, self._padding = size, -size % BLOCK
-        return Entry(name, kind, link, size, uid, gid)
+        xattrs = tuple(key.removeprefix(_XATTR) for key in extended if key.startswith(_XATTR))
+        return Entry(name, kind, link, size, uid, gid, xattrs)
 
     def _header(self) -> bytes | None:
         header = self._block()
