@@ -40,7 +40,14 @@ def command(python: list[str], package_parent: str) -> list[str]:
             raise RootlessError(f"{program} is missing", "apt-get install uidmap, or use sudo")
     ranges = [*_subordinate("/etc/subuid"), *_subordinate("/etc/subgid")]
     prefix = [*python, "-c", _START, package_parent, *map(str, ranges)]
-    tried = subprocess.run([*prefix, "true"], check=False, capture_output=True, text=True, errors="replace")
+    try:
+        tried = subprocess.run(
+            [*prefix, "true"], check=False, capture_output=True, text=True, errors="replace"
+        )
+    except OSError as error:
+        raise RootlessError(
+            f"{python[0]} can't be run: {error.strerror}", "let every user read the bundle"
+        ) from None
     if tried.returncode:
         said = tried.stderr.strip().splitlines() or [f"status {tried.returncode}"]
         raise RootlessError(
