@@ -30,7 +30,7 @@ from toolkit.auditor import AGENT_LABEL
 from toolkit.bundle.tree import EPOCH, files, sha256
 from toolkit.errors import CallError, ScanError
 from toolkit.images.build import reason
-from toolkit.images.content import check_auditor, describe
+from toolkit.images.content import Contents, check_auditor, describe
 
 Progress = Callable[[str], None]
 
@@ -105,10 +105,10 @@ def load(
         tree = Path(scratch)
         progress(f"checking {file.name}")
         manifest = _unpack(file, tree)
-        _check_images(client, manifest, tree, progress)
+        checked = _check_images(client, manifest, tree, progress)
         if profiles:
             _place_profiles(tree / "profiles", manifest["profiles"], profiles)
-        loaded = [_load_image(client, tree, entry, progress) for entry in manifest["images"]]
+        loaded = [_load_image(client, tree / file, about, progress) for file, about in checked.items()]
         return Loaded(tuple(loaded), tuple(manifest["profiles"]), total)
 
 
@@ -304,8 +304,9 @@ def _copy(source: IO[bytes], target: Path) -> tuple[str, int]:
 
 def _check_images(
     client: docker.DockerClient, manifest: dict[str, Any], tree: Path, progress: Progress
-) -> None:
+) -> dict[str, Contents]:
     engine = str(client.version().get("Arch", ""))
+    checked = {}
     for entry in manifest["images"]:
         if entry["file"] not in manifest["files"]:
             raise ScanError(f"the manifest lists no file for {entry['tags']}", "get the archive anew")
@@ -326,6 +327,8 @@ def _check_images(
             progress(
                 f"{', '.join(about.tags)} is of another version of barescan: this one can't scan with it"
             )
+        checked[entry["file"]] = about
+    return checked
 
 
 def _place_profiles(source: Path, names: Sequence[str], target: Path) -> None:
@@ -339,9 +342,11 @@ def _place_profiles(source: Path, names: Sequence[str], target: Path) -> None:
         shutil.copytree(source / name, target / name)
 
 
-def _load_image(client: docker.DockerClient, tree: Path, entry: dict[str, Any], progress: Progress) -> str:
-    """Load one image; return its name, or its id where it has none."""
-    file = tree / entry["file"]
+def _load_image(client: docker.DockerClient, file: Path, about: Contents, progress: Progress) -> str:
+    """Load one image; return its name, or its id where it has none.
+
+    A saved image may carry a second index, which some engines go by: only what was checked may stay.
+    """
     progress(f"loading {file.name} into the engine")
     client.api.timeout = _SECONDS
     try:
@@ -351,4 +356,9 @@ def _load_image(client: docker.DockerClient, tree: Path, entry: dict[str, Any], 
         raise ScanError(
             f"the engine did not take {file.name}: {reason(error)}", "see the engine's log"
         ) from None
-    return ", ".join(entry["tags"] or [str(image.id) for image in images])
+    for image in images:
+        if tuple(image.attrs["RootFS"]["Layers"]) != about.layers or dict(image.labels) != dict(about.labels):
+            with contextlib.suppress(APIError):
+                client.images.remove(str(image.id), force=True)
+            raise ScanError("the engine loaded another image than was checked", "get it anew")
+    return ", ".join(about.tags or [str(image.id) for image in images])

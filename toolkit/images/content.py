@@ -12,7 +12,7 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +38,8 @@ class Contents:
     """SHA-256 of the configuration, which engines without containerd's image store use as the image's id."""
     architecture: str
     labels: Mapping[str, str]
+    layers: tuple[str, ...] = ()
+    """SHA-256 of each layer, unpacked."""
     bundle_sha256: str = ""
     agent_sha256: str = ""
 
@@ -76,7 +78,7 @@ def check_auditor(file: IO[bytes]) -> Contents:
             )
     if saved.config["config"].get("Entrypoint") != START:
         raise ScanError("the image does not start the agent", "do not use it; get it anew")
-    return Contents(found.tags, found.identity, found.architecture, found.labels, bundle, agent)
+    return replace(found, bundle_sha256=bundle, agent_sha256=agent)
 
 
 class _Saved:
@@ -119,6 +121,7 @@ def _described(saved: _Saved) -> Contents:
         f"sha256:{hashlib.sha256(saved.config_bytes).hexdigest()}",
         str(config["architecture"]),
         dict(config["config"].get("Labels") or {}),
+        tuple(config["rootfs"]["diff_ids"]),
     )
 
 

@@ -25,6 +25,7 @@ from toolkit.bundle.verify import CALLS, STATUS, engine_calls
 from toolkit.engines.base import JOB, MOUNT, SentFile
 from toolkit.errors import ScanError
 from toolkit.images import inside
+from toolkit.images.build import reason
 from toolkit.runtimes.base import resolve
 from toolkit.runtimes.session import Outcome, converse
 
@@ -74,11 +75,11 @@ def selftest(
 @contextlib.contextmanager
 def _target(client: docker.DockerClient, image: Image) -> Iterator[Container]:
     """Run a container of the image that does nothing and may do nothing; it is removed in any case."""
+    container = None
     try:
-        container = client.containers.run(
+        container = client.containers.create(
             str(image.id),
             entrypoint=list(_SLEEP),
-            detach=True,
             user=_NOBODY,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
@@ -86,15 +87,17 @@ def _target(client: docker.DockerClient, image: Image) -> Iterator[Container]:
             read_only=True,
             labels={SCAN_LABEL: str(int(time.time() + 2 * SECONDS))},
         )
-    except APIError as error:
-        raise ScanError(
-            f"a container of the image can't be started: {error.explanation or error}", "build it anew"
-        ) from None
-    try:
+        try:
+            container.start()
+        except APIError as error:
+            raise ScanError(
+                f"a container of the image can't be started: {reason(error)}", "build it anew"
+            ) from None
         yield container
     finally:
-        with contextlib.suppress(APIError):
-            container.remove(force=True)
+        if container:
+            with contextlib.suppress(APIError):
+                container.remove(force=True)
 
 
 def _none_of_this_host() -> Any:
