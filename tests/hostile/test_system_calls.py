@@ -46,8 +46,9 @@ def test_the_filter_answers_as_described(name):
         return _run(code, {0: number, 4: audit, 16: argument})
 
     for numbers in seccomp.DENIED.values():
-        if numbers[column] is not None:
-            assert answer(numbers[column]) == _refused(errno.EPERM)
+        number = numbers[column]
+        if number is not None:
+            assert answer(number) == _refused(errno.EPERM)
     assert {answer(number) for number in HARMLESS[name]} == {ALLOWED}
     assert answer(435) == _refused(errno.ENOSYS)
     clone, socket = (56, 220)[column], (41, 198)[column]

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from toolkit.agent import confine, engine, job, kernel, locate
-from toolkit.agent.enter import Entered, enter
+from toolkit.agent.enter import Entered, enter, join_user_namespace
 from toolkit.agent.failure import AgentError
 from toolkit.agent.source import source_sha256
 from toolkit.agent.stream import VERSION, Kind, Stream, StreamError
@@ -94,12 +94,12 @@ def _serve(client: Stream, ending: contextlib.ExitStack) -> dict[str, object]:
     confine.yield_to_workload()
     null = os.open("/dev/null", os.O_RDWR)
     entered = enter(work, target, deadline)
-    confine.hide_memory()  # joining a user namespace may have undone it
-    held = [0, 1, 2, null, entered.files, entered.scratch]
-    kernel.close_all_but([*held, target.pidfd] if target else held)
+    kernel.close_all_but([0, 1, 2, null, *entered.held(), *([target.pidfd] if target else [])])
     confine.keep_only(engine.TO_START)
     keeper, inner = _start(work, entered, null)
     ending.callback(keeper.end)
+    join_user_namespace(entered)  # as the keeper does: who is to be able to kill it must be the same user
+    confine.hide_memory()  # that may have undone it
     confine.keep_only(0)
     about |= {
         "entered_ms": round((time.perf_counter() - begun) * 1000, 2),
@@ -159,7 +159,7 @@ def _start(work: job.Job, entered: Entered, null: int) -> tuple[_Keeper, Stream]
             confine.die_with_parent()
             for number in (0, 1, 2):  # the client's stream and the host's files are not for the engine's side
                 os.dup2(null, number)
-            kernel.close_all_but([0, 1, 2, control_inside, theirs, entered.files, entered.scratch])
+            kernel.close_all_but([0, 1, 2, control_inside, theirs, *entered.held()])
             engine.keep(control_inside, work, Stream(theirs, theirs), entered)
         finally:
             os._exit(1)

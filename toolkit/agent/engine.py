@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 from toolkit.agent import confine, kernel, seccomp, survey, suspect
-from toolkit.agent.enter import Entered, seal
+from toolkit.agent.enter import Entered, join_user_namespace, seal
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
 from toolkit.agent.stream import CHUNK, Kind, Stream, StreamError
@@ -34,12 +34,10 @@ _BASE_ENVIRONMENT = {
 }
 
 
-def run(job: Job, stream: Stream, entered: Entered, own_pids: list[int]) -> None:
+def run(job: Job, stream: Stream, entered: Entered) -> None:
     """Run the job in the root that was entered and report over `stream`; this process is confined first."""
     if entered.own_proc:
         _mount_proc()
-    seal(entered.files, own_pids)
-    os.close(entered.files)
     confine.keep_only(1 << confine.CAP_DAC_READ_SEARCH)
     os.umask(0o077)
     os.fchdir(entered.scratch)
@@ -176,14 +174,18 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
 
     This process is the first in the target's PID namespace and so has nothing left that is worth taking.
     """
-    own_pids = [os.getpid(), os.getppid()]  # the latter is 0 where the supervisor is outside
+    seal(entered.files, [os.getpid(), os.getppid()])  # the latter is 0 where the supervisor is outside
+    os.close(entered.files)
+    join_user_namespace(entered)
+    confine.hide_memory()
+    confine.die_with_parent()
     kernel.unshare(kernel.CLONE_NEWPID)
     init = os.fork()
     if init == 0:
         confine.die_with_parent()
         os.close(control_fd)
         try:
-            run(job, stream, entered, own_pids)
+            run(job, stream, entered)
         except AgentError as error:
             _fail(stream, error)
         except Exception as error:

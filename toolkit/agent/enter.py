@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.agent import kernel, locate, mounts, snapshot, suspect
+from toolkit.agent import kernel, locate, mounts, shield, snapshot, suspect
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
 
@@ -54,8 +54,14 @@ class Entered:
     """Directory that the engine writes to."""
     places: list[tuple[int, int, int, int]]
     """What the paths of the bundle, of the job's files and of the scratch directory lead to."""
+    user: int | None
+    """The target's user namespace, if it is not ours."""
     incomplete: list[str]
     """What could not be recorded in full, so that answers that rest on it are open."""
+
+    def held(self) -> list[int]:
+        """Return the descriptors in it."""
+        return [self.files, self.scratch] if self.user is None else [self.files, self.scratch, self.user]
 
 
 def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
@@ -94,15 +100,26 @@ def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
     view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
     if target:
         suspect.check_mount_point(root, _own_mounts(place))
-    files, scratch = _attach_bundle(
-        root, bundle, job, place, view, mounts.parse(target.mountinfo) if target else _synthetic_table()
-    )
+    kernel.move_mount(bundle, kernel.open_beneath(root, MOUNT_POINT, os.O_PATH | os.O_DIRECTORY))
+    owner = {}
+    if target and "user" in namespaces:
+        owner = locate.root_here(target)
+        shield.shield_loader(root, target)
+    files, scratch = _mount_files(root, job, owner)
+    table = mounts.parse(target.mountinfo) if target else _synthetic_table()
+    view["flags"] = os.fsencode(mounts.original_flags(_own_mounts(place), place, table))
+    for name, (mode, content) in job.files.items():
+        _write(files, name, content, mode | 0o444)  # in a user namespace the engine does not own them
+    for name, content in view.items():
+        _write(files, f"view/{name}", content, 0o644)
     _link_all(files, record.links)
     _become_root(root, place)
     places = suspect.own_places()
     _join(namespaces)
     incomplete = [] if record.complete else ["sockets"]
-    return Entered(files, main_pid, target is None, left_out, scratch, places, incomplete)
+    return Entered(
+        files, main_pid, target is None, left_out, scratch, places, namespaces.get("user"), incomplete
+    )
 
 
 def _become_root(root: int, place: str) -> None:
@@ -332,25 +349,14 @@ def _synthetic_table() -> list[mounts.Mount]:
     return [mounts.Mount(0, point, options, kind) for point, kind, options in _SYNTHETIC]
 
 
-def _attach_bundle(
-    root: int, bundle: int, job: Job, place: str, view: dict[str, bytes], table: list[mounts.Mount]
-) -> tuple[int, int]:
-    """Mount the bundle over a directory that is already there, and job and scratch inside it.
-
-    Returns descriptors of the directory of the job's files and of the scratch directory.
-    """
-    point = kernel.open_beneath(root, MOUNT_POINT, os.O_PATH | os.O_DIRECTORY)
-    kernel.move_mount(bundle, point)
+def _mount_files(root: int, job: Job, owner: dict[str, str]) -> tuple[int, int]:
+    """Mount the directory of the job's files and the scratch directory inside the bundle; return both."""
     flags = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
+    options = {"size": str(job.scratch_bytes), "mode": "700"} | owner | _INODES
     files = kernel.new_filesystem("tmpfs", {"size": "300m", "mode": "755"} | _INODES, flags)
-    scratch = kernel.new_filesystem("tmpfs", {"size": str(job.scratch_bytes), "mode": "700"} | _INODES, flags)
+    scratch = kernel.new_filesystem("tmpfs", options, flags)
     for mount, name in ((files, "job"), (scratch, "tmp")):
         kernel.move_mount(mount, kernel.open_beneath(root, f"{MOUNT_POINT}/{name}", os.O_PATH))
-    original = os.fsencode(mounts.original_flags(_own_mounts(place), place, table))
-    for name, (mode, content) in job.files.items():
-        _write(files, name, content, mode)
-    for name, content in (view | {"flags": original}).items():
-        _write(files, f"view/{name}", content, 0o644)
     return files, scratch
 
 
@@ -388,13 +394,22 @@ def _write(directory: int, name: str, content: bytes, mode: int) -> None:
 
 
 def _join(namespaces: dict[str, int]) -> None:
-    """Join the target's namespaces; the user namespace last, since it takes our power over the others."""
     for name, kind in locate.NAMESPACES.items():
-        if name in namespaces:
+        if name in namespaces and name != "user":
             kernel.setns(namespaces[name], kind)
-    if "user" in namespaces:
-        with contextlib.suppress(OSError):
-            os.setgroups([])
-        for change in (os.setresgid, os.setresuid):
-            with contextlib.suppress(OSError):  # a namespace without a root: its owners stay as they are
-                change(0, 0, 0)
+
+
+def join_user_namespace(entered: Entered) -> None:
+    """Join the target's user namespace, where it differs, as its root; this takes our power over all others.
+
+    So each process does it on its own, once it has done what needs that power.
+    """
+    if entered.user is None:
+        return
+    kernel.setns(entered.user, kernel.CLONE_NEWUSER)
+    os.close(entered.user)
+    with contextlib.suppress(OSError):
+        os.setgroups([])
+    for change in (os.setresgid, os.setresuid):
+        with contextlib.suppress(OSError):  # a namespace without a root: its owners stay as they are
+            change(0, 0, 0)

@@ -122,6 +122,21 @@ def identity(target: Target) -> dict[str, object]:
     return about
 
 
+def id_ranges(directory: int, name: str) -> list[tuple[int, int, int]]:
+    """Return a process's uid_map or gid_map: first inside, first here, how many; user_namespaces(7)."""
+    numbers = [int(number) for number in read_at(directory, name).split()]
+    return list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
+
+
+def root_here(target: Target) -> dict[str, str]:
+    """Return which user and group of ours are root in the target's user namespace; 0 where it has no root."""
+    found = {}
+    for name in ("uid", "gid"):
+        ranges = id_ranges(target.directory, f"{name}_map")
+        found[name] = str(next((here for inside, here, _ in ranges if inside == 0), 0))
+    return found
+
+
 def printable(path: str) -> str:
     """Return a path as text that can be encoded, whatever bytes the target put in it."""
     return os.fsencode(path).decode(errors="replace")
