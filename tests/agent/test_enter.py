@@ -50,6 +50,11 @@ def test_the_engine_keeps_one_capability_and_gains_no_other(bundle, sleeper):
     assert outcome.exit_status == 0
 
 
+def test_a_tree_is_shown_no_network_of_the_host(bundle, tmp_path):
+    lines, _ = run(bundle, f"rootfs://{tmp_path}", f"{BIN}/ls /sys/class/net")
+    assert lines == ["lo"]
+
+
 def test_nothing_can_be_written_in_the_target(bundle, tmp_path):
     (tmp_path / "file").write_text("x")
     tmp_path.chmod(0o777)

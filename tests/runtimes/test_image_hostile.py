@@ -281,8 +281,8 @@ class TestBroken:
         wanted = {"config": manifest["config"], "layer": manifest["layers"][0], "manifest": descriptor}[which]
         made.add(descriptor)
         (made.path / "blobs/sha256" / wanted["digest"][7:]).unlink()
-        refused(made.path, "lacks blobs/sha256/")
-        refused(made.tar(tmp_path / "oci.tar"), "lacks blobs/sha256/")
+        refused(made.path, "lacks 'blobs/sha256/")
+        refused(made.tar(tmp_path / "oci.tar"), "lacks 'blobs/sha256/")
 
     def test_a_blob_that_would_block(self, tmp_path):
         made = Layout(tmp_path / "oci")
@@ -291,7 +291,7 @@ class TestBroken:
         blob = made.path / "blobs/sha256" / descriptor["digest"][7:]
         blob.unlink()
         os.mkfifo(blob)
-        refused(made.path, "lacks blobs/sha256/")
+        refused(made.path, "lacks 'blobs/sha256/")
 
     def test_an_archive_that_would_block(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")

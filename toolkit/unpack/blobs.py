@@ -48,7 +48,7 @@ class Blobs(ABC):
 
     def _missing(self, name: str) -> ScanError:
         return ScanError(
-            f"{self.what} lacks {name}", "it is incomplete: save the image anew (all of its layers)"
+            f"{self.what} lacks {name[:200]!r}", "it is incomplete: save the image anew (all of its layers)"
         )
 
 
@@ -62,10 +62,12 @@ class DirectoryBlobs(Blobs):
 
     def has(self, name: str) -> bool:
         """Return whether there is such a regular file."""
-        return (self._path / name).is_file()
+        return _is_below(name) and (self._path / name).is_file()
 
     def open(self, name: str) -> Opened:
         """Open a regular file; anything else could block."""
+        if not _is_below(name):
+            raise self._missing(name)
         try:
             fd = os.open(self._path / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -76,6 +78,10 @@ class DirectoryBlobs(Blobs):
             os.close(fd)
             raise self._missing(name)
         return os.fdopen(fd, "rb")
+
+
+def _is_below(name: str) -> bool:
+    return not name.startswith("/") and ".." not in name.split("/")
 
 
 class ArchiveBlobs(Blobs):
