@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,17 @@ def test_what_gave_no_answer_is_an_error(
 ) -> None:
     with pytest.raises(kind, match=said):
         run(target, write_profile(tmp_path, controls, metadata), bundle, tmp_path)
+
+
+def test_what_had_no_effect_is_told_and_recorded(target: Path, bundle: Bundle, tmp_path: Path) -> None:
+    profile = write_profile(tmp_path, "control 'one' do\n  describe 1 do it { should eq 1 } end\nend\n")
+    (tmp_path / "waiver.yml").write_text("onne:\n  run: false\n  justification: none\n")
+    options = Options(inputs=(("tokne", "hunter2"),), waiver_files=(tmp_path / "waiver.yml",))
+    result = run(target, profile, bundle, tmp_path, options)
+    record = (result.folder / "scan.json").read_text()
+    assert [text.split("'")[1] for text in json.loads(record)["warnings"]] == ["tokne", "onne"]
+    assert "hunter2" not in record
+    for word in ("onne", "/x/"):
+        with pytest.raises(CallError, match=f"has no control '{word}'"):
+            run(target, profile, bundle, tmp_path, Options(controls=(word,)))
+    assert run(target, profile, bundle, tmp_path, Options(controls=("/^o/",))).status == 0

@@ -91,7 +91,7 @@ class CincEngine(Engine):
             outputs=(_REPORT, _REFUSED, _ABSENT),
             title=profile,
             sha256=found.sha256,
-            total=len(options.controls) or None,
+            total=None if any(map(_is_pattern, options.controls)) else len(options.controls) or None,
             controls=options.controls,
             known=tuple(found.control_ids) if options.controls else (),
             waived=tuple(word for word in _names(waivers, "control_id") if not found.mentions(word)),
@@ -223,6 +223,10 @@ def _control(word: str) -> str:
     return word
 
 
+def _is_pattern(word: str) -> bool:
+    return word.startswith("/")
+
+
 def _list_option(option: str, values: Iterable[str]) -> tuple[str, ...]:
     listed = tuple(values)
     return (option, *listed) if listed else ()
@@ -270,7 +274,7 @@ def _require_controls(plan: Plan, report: Mapping[str, Any]) -> None:
     if any(profile.get("status") == "skipped" for profile in report["profiles"]):
         return
     ids = _ids(report)
-    missing = [word for word in plan.controls if not word.startswith("/") and word not in ids]
+    missing = [word for word in plan.controls if not _is_pattern(word) and word not in ids]
     if not missing and not ids:
         missing = list(plan.controls)
     if missing:
