@@ -172,7 +172,7 @@ def bundle_verify(_context: Context, gems: str = "") -> None:
     bundle = _bundle(gems)
     failures = verify(bundle)
     for program, complaint in failures.items():
-        console.print(f"{program}: {visible(complaint, 300)}", markup=False, highlight=False)
+        console.print(f"{program}: {visible(complaint, 300)}", markup=False, highlight=False, soft_wrap=True)
     if failures:
         raise ScanError(
             f"{len(failures)} programs of the bundle do not start", "build it anew, or report this"
@@ -191,14 +191,16 @@ def bundle_export(_context: Context, file: str = "", gems: str = "") -> None:
             "write --file barescan-bundle.tar.zst",
         )
     export(_bundle(gems), Path(file))
-    console.print(file, markup=False, highlight=False)
+    console.print(file, markup=False, highlight=False, soft_wrap=True)
 
 
 @task(name="lock")
 def bundle_lock(_context: Context) -> None:
     """Refresh the versions and hashes that Debian's packages in the bundle are pinned to."""
     for name, (old, new) in refresh_lock(progress=say).items():
-        console.print(f"{name}: {old or 'new'} → {new or 'gone'}", markup=False, highlight=False)
+        console.print(
+            f"{name}: {old or 'new'} → {new or 'gone'}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 _ENGINE_HELP = "none (namespaces of its own, no engine needed) or docker"
@@ -236,7 +238,7 @@ def targets_down(_context: Context, name: str = "", engine: str = "none") -> Non
     containers = _containers(engine)
     gone = containers.remove(name) if containers else demo_targets.down(name or None, progress=say)
     for stopped in gone:
-        console.print(f"{stopped} is down", markup=False, highlight=False)
+        console.print(f"{stopped} is down", markup=False, highlight=False, soft_wrap=True)
     if not gone:
         say(f"no demo target {name} is up" if name else "no demo target is up")
 
@@ -251,7 +253,7 @@ def targets_status(_context: Context, engine: str = "none") -> None:
     if not rows:
         say("no demo target is up; start one: invoke targets.up")
     for row in (("name", "variant", "target"), *rows) if rows else ():
-        console.print("  ".join(row), markup=False, highlight=False)
+        console.print("  ".join(row), markup=False, highlight=False, soft_wrap=True)
 
 
 @task(
