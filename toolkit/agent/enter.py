@@ -99,7 +99,10 @@ def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
     _bind_devices(root, devices, create=target is None)
     view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
     if target:
-        suspect.check_mount_point(root, _own_mounts(place))
+        within = _own_mounts(place)
+        suspect.check_mount_point(root, within)
+        if not job.trust_target:
+            suspect.check_proc(root, within, place, main_pid, target_pid_namespace)
     kernel.move_mount(bundle, kernel.open_beneath(root, MOUNT_POINT, os.O_PATH | os.O_DIRECTORY))
     owner = {}
     if target and "user" in namespaces:
