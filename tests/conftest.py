@@ -72,11 +72,12 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def auditor_image(bundle: Bundle) -> str:
-    """The auditor image, built from the bundle; its tag."""
-    tag = "barescan-auditor-test:1"
-    build.from_bundle(connect(), bundle, build.Options(tag), print)
-    return tag
+def auditor_image(bundle: Bundle) -> Iterator[str]:
+    """The auditor image, built from the bundle; its tag, which is this run's own."""
+    tag, client = f"barescan-auditor-test:{os.getpid()}", connect()
+    build.from_bundle(client, bundle, build.Options(tag), print)
+    yield tag
+    client.images.remove(tag, force=True)
 
 
 @pytest.fixture
