@@ -161,6 +161,9 @@ def _start(work: job.Job, entered: Entered, null: int) -> tuple[_Keeper, Stream]
                 os.dup2(null, number)
             kernel.close_all_but([0, 1, 2, control_inside, theirs, *entered.held()])
             engine.keep(control_inside, work, Stream(theirs, theirs), entered)
+        except Exception as error:
+            cause = f"the target could not be entered: {confine.describe(error)}"
+            engine.fail(Stream(theirs, theirs), AgentError(cause, "see docs/entering.md"))
         finally:
             os._exit(1)
     for fd in (control_inside, theirs, null, entered.files, entered.scratch):

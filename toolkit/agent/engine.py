@@ -187,9 +187,9 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
         try:
             run(job, stream, entered)
         except AgentError as error:
-            _fail(stream, error)
+            fail(stream, error)
         except Exception as error:
-            _fail(stream, AgentError(f"the audit broke off: {confine.describe(error)}"))
+            fail(stream, AgentError(f"the audit broke off: {confine.describe(error)}"))
         os._exit(0)
     kernel.close_all_but([0, 1, 2, control_fd])
     confine.keep_only(0)
@@ -204,7 +204,8 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
     os._exit(0)
 
 
-def _fail(stream: Stream, error: AgentError) -> None:
+def fail(stream: Stream, error: AgentError) -> None:
+    """Say what went wrong and end this process."""
     said = {"cause": error.cause, "remedy": error.remedy, "status": error.status}
     with contextlib.suppress(StreamError):
         stream.send(Kind.FAIL, said)
