@@ -108,12 +108,12 @@ def _serve(client: Stream, ending: contextlib.ExitStack) -> dict[str, object]:
     if entered.incomplete:
         about["incomplete"] = entered.incomplete
     client.send(Kind.FACTS, {"target": about})
-    _relay(client, inner, target, deadline)
+    finished = _relay(client, inner, target, deadline)
     if target and not target.alive():
         raise AgentError(
             "the target ended or was restarted during the scan", "scan again once it keeps running"
         )
-    return {"complete": True}
+    return {"complete": finished}
 
 
 def _check_power() -> None:
@@ -171,8 +171,11 @@ def _start(work: job.Job, entered: Entered, null: int) -> tuple[_Keeper, Stream]
     return _Keeper(pid, kernel.pidfd_open(pid), control), Stream(ours, ours)
 
 
-def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline: float) -> None:
-    """Pass the engine's frames on until its end frame; what is not a frame of its kinds ends the scan."""
+def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline: float) -> bool:
+    """Pass the engine's frames on until its end frame, and say whether it got there.
+
+    What is not a frame of its kinds ends the scan.
+    """
     poll = select.poll()
     poll.register(inner.read_fd, select.POLLIN | select.POLLHUP)
     poll.register(client.read_fd, select.POLLIN | select.POLLHUP)
@@ -196,12 +199,12 @@ def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline
                 f"the engine's side of the scan broke off: {error}", "is there memory enough?"
             ) from None
         if frame.kind is Kind.END:
-            return
+            return True
         if frame.kind not in _FROM_ENGINE:
             raise AgentError("the engine's side sent what it must not", "treat this target as hostile")
         client.send(frame.kind, frame.payload)
         if frame.kind is Kind.FAIL:
-            return
+            return False
 
 
 if __name__ == "__main__":
