@@ -79,3 +79,11 @@ def test_an_agent_that_can_not_be_killed_is_named():
         process.__dict__.update(ended.__dict__)
     with pytest.raises(ScanError, match=f"process {process.pid}"):
         local._reap(process)
+
+
+def test_the_target_sees_no_process_of_the_scan_afterwards(container, scan):
+    target = container()
+    inside = Path(f"/proc/{target.pid}/root/proc")
+    for _ in range(5):
+        assert scan(target.uri, "exit 0").outcome.complete
+        assert [entry.name for entry in inside.glob("[0-9]*")] == ["1"]

@@ -142,6 +142,8 @@ class _Keeper:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             self._ended(_DYING_SECONDS)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)  # or the target would see a zombie until somebody else takes it
 
     def _ended(self, seconds: float) -> bool:
         poll = select.poll()
