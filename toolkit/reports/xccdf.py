@@ -9,6 +9,8 @@ ran and not the target's, and are left out.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -96,7 +98,8 @@ def xccdf_to_hdf(stream: BinaryIO, *, engine_version: str, target: str) -> Repor
     """
     reader = _Reader()
     try:
-        _walk(_Capped(stream), reader)
+        with _uncollected():
+            _walk(_Capped(stream), reader)
     except XMLSyntaxError as error:
         raise _untrustworthy(f"it is no well-formed XML ({visible(str(error), 120)})") from error
     if reader.test is None:
@@ -232,6 +235,18 @@ class _Capped:
         if self._given > MAX_SIZE:
             raise _untrustworthy(f"it is larger than {MAX_SIZE} bytes")
         return data
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hold the cyclic garbage collector off: there are no cycles, and it took 40 % of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _walk(stream: _Capped, reader: _Reader) -> None:
@@ -483,7 +498,9 @@ def _verbatim(element: Element) -> str:
 
 def _text(element: Element) -> str:
     """Return an element's text, mark-up taken off, lines kept, at most `MAX_TEXT` characters."""
-    text = "".join(_pieces(element))[:MAX_TEXT]
+    text = ("".join(_pieces(element)) if len(element) else element.text or "")[:MAX_TEXT]
+    if "\n" not in text:
+        return " ".join(text.split())
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
