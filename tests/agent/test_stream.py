@@ -126,3 +126,16 @@ def test_deeply_nested_json_is_an_error(pair):
     pair.left.send(Kind.FACTS, b'{"a":' + b"[" * 200_000)
     with pytest.raises(StreamError, match="not JSON"):
         pair.right.receive().json()
+
+
+def test_without_hashes_a_lost_frame_is_still_noticed():
+    one, other = socket.socketpair()
+    with one, other:
+        sender = Stream(one.fileno(), one.fileno(), time.monotonic() + 10, hashed=False)
+        receiver = Stream(other.fileno(), other.fileno(), time.monotonic() + 10, hashed=False)
+        sender.send(Kind.STDOUT, b"said")
+        sender._sent += 1
+        sender.send(Kind.END, {"bytes": sender._sent, "sha256": sender._sent_hash.hexdigest()})
+        assert receiver.receive().payload == b"said"
+        with pytest.raises(StreamError, match="bytes were sent and"):
+            receiver.receive()

@@ -162,15 +162,15 @@ def _start(work: job.Job, entered: Entered, null: int) -> tuple[_Keeper, Stream]
             for number in (0, 1, 2):  # the client's stream and the host's files are not for the engine's side
                 os.dup2(null, number)
             kernel.close_all_but([0, 1, 2, control_inside, theirs, *entered.held()])
-            engine.keep(control_inside, work, Stream(theirs, theirs), entered)
+            engine.keep(control_inside, work, Stream(theirs, theirs, hashed=False), entered)
         except Exception as error:
             cause = f"the target could not be entered: {confine.describe(error)}"
-            engine.fail(Stream(theirs, theirs), AgentError(cause, "see docs/entering.md"))
+            engine.fail(Stream(theirs, theirs, hashed=False), AgentError(cause, "see docs/entering.md"))
         finally:
             os._exit(1)
     for fd in (control_inside, theirs, null, entered.files, entered.scratch):
         os.close(fd)
-    return _Keeper(pid, kernel.pidfd_open(pid), control), Stream(ours, ours)
+    return _Keeper(pid, kernel.pidfd_open(pid), control), Stream(ours, ours, hashed=False)
 
 
 def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline: float) -> bool:

@@ -67,15 +67,21 @@ class Frame(NamedTuple):
 class Stream:
     """Frames over two file descriptors; `deadline` is a time.monotonic() value in seconds, or None."""
 
-    def __init__(self, read_fd: int, write_fd: int, deadline: float | None = None) -> None:
-        """Take the descriptors as they are; they stay the caller's to close."""
+    def __init__(
+        self, read_fd: int, write_fd: int, deadline: float | None = None, *, hashed: bool = True
+    ) -> None:
+        """Take the descriptors as they are; they stay the caller's to close.
+
+        Both sides of a stream that does not leave the kernel may go without hashes: the bundle's Python has
+        no OpenSSL, and its own takes as long for them as for all the rest.
+        """
         self.read_fd = read_fd
         self.write_fd = write_fd
         self.deadline = deadline
         self._sent = 0
-        self._sent_hash = hashlib.sha256()
         self._received = 0
-        self._received_hash = hashlib.sha256()
+        self._hashed = hashed
+        self._sent_hash, self._received_hash = hashlib.sha256(), hashlib.sha256()
         with contextlib.suppress(OSError):
             os.set_blocking(write_fd, False)
 
@@ -87,7 +93,8 @@ class Stream:
         frame = HEADER.pack(kind, len(data)) + data
         if kind not in _UNCOUNTED:
             self._sent += len(frame)
-            self._sent_hash.update(frame)
+            if self._hashed:
+                self._sent_hash.update(frame)
         self._write(memoryview(frame))
 
     def send_data(self, data: bytes) -> None:
@@ -116,8 +123,9 @@ class Stream:
             self.send(Kind.ACK, {})
         elif frame.kind not in _UNCOUNTED:
             self._received += HEADER.size + length
-            self._received_hash.update(header)
-            self._received_hash.update(payload)
+            if self._hashed:
+                self._received_hash.update(header)
+                self._received_hash.update(payload)
         return frame
 
     def expect(self, kind: Kind) -> Frame:

@@ -251,8 +251,8 @@ def _uncollected() -> Iterator[None]:
 
 def _walk(stream: _Capped, reader: _Reader) -> None:
     """Hand the elements over as they end, and let go of them: memory holds what is kept and no more."""
-    stack: list[Element] = []
-    kept = 0  # depth of the element that is being kept whole; 0 is none
+    stack: list[Element] = []  # the element at hand and those around it, down to one that is kept
+    depth = kept = 0  # the latter is that of the element that is being kept whole; 0 is none
     parsed = iterparse(
         stream,
         events=("start", "end"),
@@ -267,18 +267,24 @@ def _walk(stream: _Capped, reader: _Reader) -> None:
         if event == "start":
             if not stack and element.getroottree().docinfo.doctype:
                 raise _untrustworthy("it has a DTD")
-            if len(stack) >= MAX_DEPTH:
+            depth += 1
+            if depth > MAX_DEPTH:
                 raise _untrustworthy(f"it is nested deeper than {MAX_DEPTH} levels")
+            if kept:
+                continue
             reader.begin(element)
-            if not kept and reader.wants(element, stack[-1] if stack else None):
-                kept = len(stack) + 1
+            if reader.wants(element, stack[-1] if stack else None):
+                kept = depth
             stack.append(element)
             continue
+        depth -= 1
+        if kept and depth >= kept:
+            continue
         stack.pop()
-        if len(stack) + 1 == kept:
+        if kept:
             reader.take(element, stack)
             kept = 0
-        if not kept and stack:
+        if stack:
             stack[-1].remove(element)
 
 
