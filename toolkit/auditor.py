@@ -30,16 +30,20 @@ class Auditing:
     privileged: bool = False
 
 
-def agent_command(bundle: str, loader: str, package_parent: str) -> list[str]:
-    """Return the command line of the agent; `package_parent` is the directory of the package `toolkit`."""
-    return [*python_command(bundle, loader), "-c", _START, package_parent]
+def agent_command(bundle: str, loader: str, package_parent: str, bytecode: str = "") -> list[str]:
+    """Return the command line of the agent; `package_parent` is the directory of the package `toolkit`.
+
+    `bytecode` is a directory where its compiled modules are kept for the next start; none are when empty.
+    """
+    return [*python_command(bundle, loader, bytecode), "-c", _START, package_parent]
 
 
-def python_command(bundle: str, loader: str) -> list[str]:
+def python_command(bundle: str, loader: str, bytecode: str = "") -> list[str]:
     """Return the command line of the bundle's Python, started through the bundle's loader by name.
 
     The interpreter path in its ELF files leads to where the bundle is mounted in a target, and not to
     `bundle`, where it is beside one. `loader` is the loader's file name in the bundle's `lib`.
     """
     lib = f"{bundle}/lib"
-    return [f"{lib}/{loader}", "--library-path", lib, f"{bundle}/bin/python3", "-I", "-S", "-B"]
+    keep = ["-X", f"pycache_prefix={bytecode}"] if bytecode else ["-B"]
+    return [f"{lib}/{loader}", "--library-path", lib, f"{bundle}/bin/python3", "-I", "-S", *keep]

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+import platformdirs
+
 import toolkit
 from toolkit.agent.stream import Stream
 from toolkit.auditor import Auditing, agent_command
@@ -105,7 +107,9 @@ def local_agent(bundle: Path, timeout: float, prefix: Sequence[str] = ()) -> Ite
 
 
 def _agent_command(bundle: Path) -> list[str]:
-    return agent_command(str(bundle), loader(bundle), str(Path(toolkit.__file__).parent.parent))
+    package_parent = str(Path(toolkit.__file__).parent.parent)
+    bytecode = str(platformdirs.user_cache_path("barescan") / "agent")
+    return agent_command(str(bundle), loader(bundle), package_parent, bytecode)
 
 
 def loader(bundle: Path) -> str:
