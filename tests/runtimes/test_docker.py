@@ -267,6 +267,7 @@ class _ToEngine(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         with socket.socket(socket.AF_UNIX) as engine:
             engine.connect("/var/run/docker.sock")
+            self.server.carried += [engine, self.request]  # type: ignore[attr-defined]
             back = threading.Thread(target=self._carry, args=(engine, self.request), daemon=True)
             back.start()
             self._carry(self.request, engine)
@@ -283,21 +284,44 @@ class _ToEngine(socketserver.BaseRequestHandler):
 class _Tunnel(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _ToEngine)
+        self.carried: list[socket.socket] = []
+        self.address = f"tcp://127.0.0.1:{self.server_address[1]}"
+
+    def collapse(self) -> None:
+        """Take no more connections and break those there are."""
+        self.shutdown()
+        self.server_close()
+        for end in self.carried:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
 
 @pytest.fixture
-def tunnel() -> Iterator[str]:
-    with _Tunnel(("127.0.0.1", 0), _ToEngine) as server:
+def tunnel() -> Iterator[_Tunnel]:
+    with _Tunnel() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        yield server
         server.shutdown()
 
 
 def test_an_engine_of_another_host_does_it_all_over_its_api(
     tunnel, target, auditor_image, tmp_path, bundle, monkeypatch
 ):
-    monkeypatch.setenv("DOCKER_HOST", tunnel)
+    monkeypatch.setenv("DOCKER_HOST", tunnel.address)
     result = _scan(f"docker://{target.name}", auditor_image, tmp_path, bundle)
     assert result.summary.total > 20
+    assert _none_left(target)
+
+
+def test_an_engine_that_goes_away_meanwhile_is_no_result(
+    tunnel, target, auditor_image, tmp_path, bundle, monkeypatch
+):
+    monkeypatch.setenv("DOCKER_HOST", tunnel.address)
+    with pytest.raises(ScanError, match="engine went away during the scan"):
+        _scan(f"docker://{target.name}", auditor_image, tmp_path, bundle, _AtFirstControl(tunnel.collapse))
+    monkeypatch.delenv("DOCKER_HOST")
     assert _none_left(target)
 
 
@@ -305,7 +329,7 @@ def test_the_current_docker_context_is_used(tunnel, target, tmp_path, monkeypatc
     meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"elsewhere").hexdigest()
     meta.mkdir(parents=True)
     (tmp_path / "config.json").write_text('{"currentContext": "elsewhere"}')
-    endpoint = {"docker": {"Host": tunnel, "SkipTLSVerify": False}}
+    endpoint = {"docker": {"Host": tunnel.address, "SkipTLSVerify": False}}
     (meta / "meta.json").write_text(json.dumps({"Name": "elsewhere", "Metadata": {}, "Endpoints": endpoint}))
     ask = "from toolkit.dockers import connect; print(connect().api.base_url)"
     environment = {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"}
@@ -316,7 +340,7 @@ def test_the_current_docker_context_is_used(tunnel, target, tmp_path, monkeypatc
         text=True,
         check=False,
     )
-    assert done.stdout.strip() == tunnel.replace("tcp", "http"), done.stderr
+    assert done.stdout.strip() == tunnel.address.replace("tcp", "http"), done.stderr
     broken = environment | {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "nowhere"}
     done = subprocess.run(
         [sys.executable, "-c", ask], env=broken, capture_output=True, text=True, check=False

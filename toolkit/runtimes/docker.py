@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
@@ -34,6 +35,7 @@ _ENDING_SECONDS = 5  # for the auditor to end by itself once its stream is close
 _MEMORY = "2g"  # InSpec was seen at 120 MB, oscap with the largest content at 600 MB; scratch is 256 MB
 _PROCESSES = 256
 _LONGEST_COMPLAINT = 4000
+_NO_ANSWER = (APIError, requests.RequestException)
 _FRAME = struct.Struct(">BxxxL")
 _STDOUT = 1
 _CHUNK = 1 << 18
@@ -106,7 +108,7 @@ class DockerRuntime(Runtime):
         """Return ids and names of container and image, and the image's digests where it has any."""
         attributes = self._container.attrs
         image = attributes["Image"]
-        with contextlib.suppress(APIError):
+        with contextlib.suppress(*_NO_ANSWER):
             digests = self._client.images.get(image).attrs.get("RepoDigests") or []
             return {"container": self._about(attributes), "image_id": image, "image_digests": digests}
         return {"container": self._about(attributes), "image_id": image}
@@ -176,9 +178,13 @@ class DockerRuntime(Runtime):
         """Return what happened to the target, if it was that which broke the scan off."""
         try:
             now = self._client.containers.get(self._container.id)
-        except APIError:
+        except NotFound:
             return ScanError(
                 f"the container {self.name} was removed during the scan", "scan one that keeps running"
+            )
+        except _NO_ANSWER:
+            return ScanError(
+                f"the {self.scheme} engine went away during the scan", "scan again once it answers"
             )
         again = "scan again once it keeps running"
         if now.attrs["State"]["StartedAt"] != self._container.attrs["State"]["StartedAt"]:
@@ -211,7 +217,7 @@ def remove_leftovers(client: Any) -> list[str]:
 
 def _remove(container: Container) -> None:
     """Remove a container, however far it got; it may be removing itself."""
-    with contextlib.suppress(APIError, NotFound):
+    with contextlib.suppress(*_NO_ANSWER):
         container.remove(force=True, v=True)
 
 
