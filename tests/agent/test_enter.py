@@ -50,6 +50,15 @@ def test_the_engine_keeps_one_capability_and_gains_no_other(bundle, sleeper):
     assert outcome.exit_status == 0
 
 
+def test_no_process_of_ours_is_listed(bundle, sleeper):
+    """Not the supervisor, the keeper and the init, nor the engine with its children and theirs."""
+    script = f"(bash -c 'sleep 5.25 & wait' & {BIN}/ps -e -o args=; {BIN}/ls /proc; kill 0)"
+    lines, _ = run(bundle, f"pid://{sleeper}", script)
+    assert "/bin/sleep 60" in lines
+    assert str(sleeper) in lines
+    assert not [line for line in lines if "/firmware/" in line or "sleep 5.25" in line or "toolkit" in line]
+
+
 def test_a_tree_is_shown_no_network_of_the_host(bundle, tmp_path):
     lines, _ = run(bundle, f"rootfs://{tmp_path}", f"{BIN}/ls /sys/class/net")
     assert lines == ["lo"]

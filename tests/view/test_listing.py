@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -145,18 +146,25 @@ def test_one_named_by_the_agent_is_not_listed(nested: Bundle) -> None:
     assert 1 in listed
 
 
-def test_nor_is_its_child(nested: Bundle) -> None:
-    """The init of our namespace is one, and what namespaces it is in may not be read."""
-    shell = subprocess.Popen([program("sh"), "-c", "sleep 30 & wait"])
+def _only_child(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    while not (number := children.read_text().strip()):
+        pass
+    return int(number)
+
+
+def test_nor_is_what_descends_from_it(nested: Bundle) -> None:
+    """All of the engine does, and what namespaces its processes are in may not be read."""
+    shell = subprocess.Popen([program("sh"), "-c", "sh -c 'sleep 30 & wait' & wait"])
     (nested.view / "own-pids").write_text(f"{shell.pid}\n")
+    child = _only_child(shell.pid)
+    grandchild = _only_child(child)
     try:
-        child = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
-        while not (number := child.read_text().strip()):
-            pass
-        assert not {shell.pid, int(number)} & processes(nested, ["ls", "/proc"])[1]
-        assert {os.getpid(), 1} <= processes(nested, ["ls", "/proc"])[1]
+        listed = processes(nested, ["ls", "/proc"])[1]
+        assert not {shell.pid, child, grandchild} & listed
+        assert {os.getpid(), 1} <= listed
     finally:
-        subprocess.run(["kill", number], check=True)
+        os.kill(grandchild, signal.SIGTERM)
         shell.wait()
 
 

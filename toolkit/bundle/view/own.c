@@ -3,7 +3,8 @@
  * target's /proc, so that its processes are the ones whose /proc/PID/ns/pid (namespaces(7)) is our own.
  * job/view/target-pid-ns holds the target's ("pid:[…]"): without it, or when it is our own too, nothing
  * can be told apart and nothing is hidden. job/view/own-pids (optional, one number a line, as /proc
- * numbers them) names those of ours that stand outside the nested namespace; the init of it is a child of one.
+ * numbers them) names those of ours that stand outside the nested namespace. What runs in it descends from
+ * them: that is how programs of the bundle, whose ns/pid is closed to one another, are told.
  */
 #include "view.h"
 
@@ -40,10 +41,10 @@ static bool listed(const char *name)
     return false;
 }
 
-/* The init of our namespace is a child of one of those; its ns/pid is closed to us. */
-static bool parent_listed(int proc_fd, const char *name)
+/* The number of a process' parent, as a name in /proc; false where it has none there or can't be asked. */
+static bool find_parent(int proc_fd, const char *name, char parent[17])
 {
-    char path[32], text[1024], parent[16];
+    char path[32], text[1024];
     stpcpy(stpcpy(path, name), "/status");
     int saved = errno;
     int fd = (int)syscall(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC);
@@ -59,11 +60,25 @@ static bool parent_listed(int proc_fd, const char *name)
         return false;
     line += strlen("\nPPid:\t");
     size_t digits = strspn(line, "0123456789");
-    if (digits == 0 || digits >= sizeof parent || line[0] == '0') /* 0: a parent outside of this /proc */
+    if (digits == 0 || digits > 16 || line[0] == '0') /* 0: a parent outside of this /proc */
         return false;
     memcpy(parent, line, digits);
     parent[digits] = '\0';
-    return listed(parent);
+    return true;
+}
+
+/* Whether it is one of those, or descends from one: every process of the engine has its init above it. */
+static bool descends_from_listed(int proc_fd, const char *name)
+{
+    char at[17];
+    stpcpy(at, name);
+    for (int generations = 0; generations < 64; generations++) {
+        if (listed(at))
+            return true;
+        if (!find_parent(proc_fd, at, at))
+            return false;
+    }
+    return false;
 }
 
 bool view_own_process(int proc_fd, const char *name, const char *own)
@@ -80,5 +95,5 @@ bool view_own_process(int proc_fd, const char *name, const char *own)
         if (strcmp(other, own) == 0)
             return true;
     }
-    return listed(name) || parent_listed(proc_fd, name);
+    return descends_from_listed(proc_fd, name);
 }
