@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import toolkit
@@ -20,6 +21,11 @@ CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "SYS_CHROOT", "DAC_READ_SEARCH", "SET
 _START = (
     "import sys; sys.path.insert(0, sys.argv[1]); from toolkit.agent.__main__ import main; sys.exit(main())"
 )
+
+
+def deadline_label(seconds: float) -> dict[str, str]:
+    """Return the label of a container of ours that is a leftover in so many seconds from now."""
+    return {SCAN_LABEL: str(int(time.time() + seconds))}
 
 
 @dataclass(frozen=True)

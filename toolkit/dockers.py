@@ -88,13 +88,19 @@ def _unreachable(kind: str, address: str, error: Exception) -> ScanError:
             "run the same command with sudo, or as a member of the engine's group",
         )
     return ScanError(
-        f"no {kind} engine answers{where} ({_reason(error)})",
+        f"no {kind} engine answers{where} ({_innermost(error)})",
         f"start it ({start}), set {'DOCKER_HOST' if kind == 'docker' else 'CONTAINER_HOST'}, "
         "or use pid://, rootfs:// or image:///path, which need none",
     )
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: Exception) -> str:
+    """Return what an engine or the way to it said, in one line."""
+    said = getattr(error, "explanation", None) or error
+    return " ".join(str(said).split())[:400]
+
+
+def _innermost(error: BaseException) -> str:
     """Return the innermost cause: what the HTTP libraries wrap around it tells a user nothing."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner

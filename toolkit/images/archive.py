@@ -28,8 +28,8 @@ import toolkit
 from toolkit.agent.source import source_sha256
 from toolkit.auditor import AGENT_LABEL
 from toolkit.bundle.tree import EPOCH, files, sha256
+from toolkit.dockers import reason
 from toolkit.errors import CallError, ScanError
-from toolkit.images.build import reason
 from toolkit.images.content import Contents, check_auditor, describe
 
 Progress = Callable[[str], None]

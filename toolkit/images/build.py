@@ -12,7 +12,6 @@ import json
 import subprocess
 import tarfile
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +23,10 @@ from docker.errors import APIError, ImageNotFound
 from docker.models.images import Image
 
 import toolkit
-from toolkit.auditor import SCAN_LABEL
+from toolkit.auditor import deadline_label
 from toolkit.bundle.build import Bundle
 from toolkit.bundle.tree import EPOCH
+from toolkit.dockers import reason
 from toolkit.errors import CallError, ScanError
 from toolkit.images.layout import LABELS, TREE, lay_out
 
@@ -255,17 +255,9 @@ def _remedy(cause: str) -> str:
     return "docker build, with the Dockerfile below images/, shows all that is said"
 
 
-def reason(error: Exception) -> str:
-    """Return what an engine or the way to it said, in one line."""
-    said = getattr(error, "explanation", None) or error
-    return " ".join(str(said).split())[:400]
-
-
 def _labels_of(client: docker.DockerClient, stage: Image) -> dict[str, str]:
     """Return the labels that the stage computed from the tree it laid out."""
-    container = client.containers.create(
-        str(stage.id), ["none"], labels={SCAN_LABEL: str(int(time.time()) + 60)}
-    )
+    container = client.containers.create(str(stage.id), ["none"], labels=deadline_label(60))
     try:
         chunks, _ = container.get_archive(f"/{LABELS}")
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:

@@ -13,8 +13,8 @@ from docker.models.images import Image
 
 from toolkit.agent.source import source_sha256
 from toolkit.auditor import AGENT_LABEL, BUNDLE_LABEL
+from toolkit.dockers import reason
 from toolkit.errors import CallError, ScanError
-from toolkit.images.build import reason
 
 Progress = Callable[[str], None]
 _SECONDS = 600

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from toolkit.auditor import IMAGE_BUNDLE, SCAN_LABEL, Auditing
+from toolkit.auditor import IMAGE_BUNDLE, Auditing, deadline_label
 from toolkit.bundle.verify import CALLS, STATUS, engine_calls
+from toolkit.dockers import reason
 from toolkit.engines.base import JOB, MOUNT, SentFile
 from toolkit.errors import ScanError
 from toolkit.images import inside
-from toolkit.images.build import reason
 from toolkit.runtimes.base import resolve
 from toolkit.runtimes.session import Outcome, converse
 
@@ -85,7 +84,7 @@ def _target(client: docker.DockerClient, image: Image) -> Iterator[Container]:
             security_opt=["no-new-privileges"],
             network_mode="none",
             read_only=True,
-            labels={SCAN_LABEL: str(int(time.time() + 2 * SECONDS))},
+            labels=deadline_label(2 * SECONDS),
         )
         try:
             container.start()

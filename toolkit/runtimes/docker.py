@@ -25,7 +25,7 @@ from docker.models.images import Image
 from toolkit import dockers
 from toolkit.agent.source import source_sha256
 from toolkit.agent.stream import Stream
-from toolkit.auditor import AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCAN_LABEL
+from toolkit.auditor import AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCAN_LABEL, deadline_label
 from toolkit.bundle.build import FORMAT, Bundle
 from toolkit.errors import ScanError
 from toolkit.runtimes.base import Bundles, Connection, Runtime
@@ -70,7 +70,7 @@ class DockerRuntime(Runtime):
                 "names the engine of another host",
             ) from None
         except APIError as error:
-            raise ScanError(f"{self.uri}: {error.explanation or error}", "see the engine's log") from None
+            raise ScanError(f"{self.uri}: {dockers.reason(error)}", "see the engine's log") from None
         if container.status in _NOT_SCANNABLE:
             cause, remedy = _NOT_SCANNABLE[container.status]
             image, said = container.attrs["Config"]["Image"], container.attrs["State"].get("Error")
@@ -108,10 +108,10 @@ class DockerRuntime(Runtime):
         """Return ids and names of container and image, and the image's digests where it has any."""
         attributes = self._container.attrs
         image = attributes["Image"]
+        facts = {"container": self._about(attributes), "image_id": image}
         with contextlib.suppress(*_NO_ANSWER):
-            digests = self._client.images.get(image).attrs.get("RepoDigests") or []
-            return {"container": self._about(attributes), "image_id": image, "image_digests": digests}
-        return {"container": self._about(attributes), "image_id": image}
+            facts["image_digests"] = self._client.images.get(image).attrs.get("RepoDigests") or []
+        return facts
 
     @staticmethod
     def _about(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class DockerRuntime(Runtime):
             "pids_limit": _PROCESSES,
             "log_config": {"Type": "none"},  # the report goes through standard output
             "auto_remove": True,
-            "labels": {SCAN_LABEL: str(int(time.time() + timeout + _GRACE_SECONDS))},
+            "labels": deadline_label(timeout + _GRACE_SECONDS),
             **self._rights(),
         }
         try:
@@ -222,13 +222,13 @@ def _remove(container: Container) -> None:
 
 
 def _refused(error: Exception) -> ScanError:
-    said = str(getattr(error, "explanation", "") or error)
+    said = dockers.reason(error)
     if "operation not permitted" in said or "unable to apply caps" in said:
         return ScanError(
-            f"the engine may not give the auditor its capabilities: {said[:300]}",
+            f"the engine may not give the auditor its capabilities: {said}",
             "use an engine that runs as root, or scan the image with image://",
         )
-    return ScanError(f"the auditor container could not be started: {said[:300]}", "see the engine's log")
+    return ScanError(f"the auditor container could not be started: {said}", "see the engine's log")
 
 
 def _manifest(client: Any, image: Image) -> dict[str, Any]:
@@ -237,7 +237,7 @@ def _manifest(client: Any, image: Image) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
         remembered: dict[str, Any] = json.loads(place.read_bytes())
         return remembered
-    container = client.containers.create(image.id, network_mode="none", labels={SCAN_LABEL: "0"})
+    container = client.containers.create(image.id, network_mode="none", labels=deadline_label(_GRACE_SECONDS))
     try:
         chunks, _ = container.get_archive(f"{IMAGE_BUNDLE}/bundle.json")
         content = _only_file(b"".join(chunks))
