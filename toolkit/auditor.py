@@ -34,6 +34,20 @@ class Auditing:
 
     image: str = IMAGE
     privileged: bool = False
+    pull_policy: str = ""
+    """In a cluster: Always, IfNotPresent or Never; Kubernetes' own default where empty."""
+    keep: float = 0.0
+    """In a cluster: for how many seconds the auditor waits for another scan after this one."""
+    context: str = ""
+    """Which context of the kubeconfig; its current one where empty."""
+
+
+def wait_arguments(seconds: float | None) -> list[str]:
+    """Return what the auditor image is started with to wait for scans that enter it by exec.
+
+    It ends when none has come for `seconds`, never where that is None.
+    """
+    return ["wait", "forever" if seconds is None else f"{seconds:g}"]
 
 
 def agent_command(bundle: str, loader: str, package_parent: str, bytecode: str = "") -> list[str]:
