@@ -1,11 +1,13 @@
 """The supervisor: takes one job from the stream, enters the target, gives up its power, watches the engine.
 
-Started as `python -I -S -m toolkit.agent` by whatever runtime brought it beside the target.
+Started by whatever runtime brought it beside the target, see `toolkit.auditor`; with `wait SECONDS` it is
+what keeps an auditor's container in a pod, with `session` a scan that enters such a container by exec.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -13,14 +15,15 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from toolkit.agent import confine, engine, job, kernel, locate
+from toolkit.agent import confine, engine, job, kernel, locate, search, wait
 from toolkit.agent.enter import Entered, enter, join_user_namespace
 from toolkit.agent.failure import AgentError
 from toolkit.agent.source import source_sha256
 from toolkit.agent.stream import VERSION, Kind, Stream, StreamError
 
-HELLO_SECONDS = 30
+HELLO_SECONDS = 120  # the client may yet have to read its profile
 _FROM_ENGINE = {
     Kind.FACTS,
     Kind.PHASE,
@@ -40,17 +43,28 @@ def main() -> int:
     """Serve one job on standard input and output; return 0 when the client acknowledged the outcome."""
     confine.load_nothing_more()
     confine.hide_memory()  # inherited by every fork: nobody looks through one that still has power
+    match sys.argv[2:]:  # after the directory of our package
+        case ["wait", seconds]:
+            return wait.main(seconds)
+        case ["session"]:
+            return _serve_one(Path(sys.argv[1]).parent)
+        case _:
+            return _serve_one(None)
+
+
+def _serve_one(bundle: Path | None) -> int:
+    """Serve one job; `bundle` is the bundle's directory in a container that waits for scans."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the client, which closes the stream
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     client = Stream(0, 1, time.monotonic() + HELLO_SECONDS)
     with contextlib.ExitStack() as ending:  # after the client was told: what is to end may not obey
-        return _answer(client, ending)
+        return _answer(client, ending, bundle)
 
 
-def _answer(client: Stream, ending: contextlib.ExitStack) -> int:
+def _answer(client: Stream, ending: contextlib.ExitStack, bundle: Path | None) -> int:
     try:
-        _greet(client)
-        outcome = _serve(client, ending)
+        waiting = _greet(client, bundle)
+        outcome = _serve(client, ending, waiting)
         client.deadline = time.monotonic() + _ENDING_SECONDS
         client.send(Kind.RESULT, outcome)
         client.end()
@@ -65,14 +79,18 @@ def _answer(client: Stream, ending: contextlib.ExitStack) -> int:
     return 0
 
 
-def _greet(client: Stream) -> None:
+def _greet(client: Stream, bundle: Path | None) -> wait.Waiting | None:
     said = client.expect(Kind.HELLO).json()
-    client.send(Kind.HELLO, {"version": VERSION, "agent": source_sha256()})
+    about: dict[str, object] = {"version": VERSION, "agent": source_sha256()}
+    if bundle:  # of which the client knows nothing: the image is on the node
+        about["bundle"] = json.loads((bundle / "bundle.json").read_bytes())
+    client.send(Kind.HELLO, about)
     if said.get("version") != VERSION:
         raise AgentError(
             f"the client speaks version {said.get('version')} of the stream, this agent {VERSION}",
             "use client and auditor of one version",
         )
+    return wait.Waiting() if bundle else None
 
 
 def _fail(client: Stream, cause: str, remedy: str, status: int) -> int:
@@ -83,20 +101,24 @@ def _fail(client: Stream, cause: str, remedy: str, status: int) -> int:
     return 0
 
 
-def _serve(client: Stream, ending: contextlib.ExitStack) -> dict[str, object]:
+def _serve(client: Stream, ending: contextlib.ExitStack, waiting: wait.Waiting | None) -> dict[str, object]:
     work = job.receive(client)
     deadline = client.deadline = time.monotonic() + work.timeout
+    if waiting:
+        waiting.announce(work.timeout, work.keep)
     _check_power()
     client.send(Kind.PHASE, {"phase": "enter"})
     begun = time.perf_counter()
-    target = None if work.pid is None else locate.pin(work.pid)
+    target = _pin(work)
     about = locate.identity(target) if target else {"rootfs": work.rootfs}
     confine.yield_to_workload()
     null = os.open("/dev/null", os.O_RDWR)
     entered = enter(work, target, deadline)
-    kernel.close_all_but([0, 1, 2, null, *entered.held(), *([target.pidfd] if target else [])])
+    held = [target.pidfd] if target else []
+    held += [waiting.fileno()] if waiting else []
+    kernel.close_all_but([0, 1, 2, null, *entered.held(), *held])
     confine.keep_only(engine.TO_START)
-    keeper, inner = _start(work, entered, null)
+    keeper, inner = _start(work, entered, null, [waiting.pid] if waiting else [])
     ending.callback(keeper.end)
     join_user_namespace(entered)  # as the keeper does: who is to be able to kill it must be the same user
     confine.hide_memory()  # that may have undone it
@@ -114,6 +136,12 @@ def _serve(client: Stream, ending: contextlib.ExitStack) -> dict[str, object]:
             "the target ended or was restarted during the scan", "scan again once it keeps running"
         )
     return {"complete": finished}
+
+
+def _pin(work: job.Job) -> locate.Target | None:
+    if work.container:
+        return locate.pin(search.find(search.Wanted.parse(work.container)))
+    return None if work.pid is None else locate.pin(work.pid)
 
 
 def _check_power() -> None:
@@ -151,8 +179,11 @@ class _Keeper:
         return bool(poll.poll(seconds * 1000))
 
 
-def _start(work: job.Job, entered: Entered, null: int) -> tuple[_Keeper, Stream]:
-    """Fork the keeper into the target's PID namespace; return it and the engine's stream."""
+def _start(work: job.Job, entered: Entered, null: int, beside: list[int]) -> tuple[_Keeper, Stream]:
+    """Fork the keeper into the target's PID namespace; return it and the engine's stream.
+
+    `beside` are other processes of ours in that namespace, which are none of the target's.
+    """
     control, control_inside = (end.detach() for end in socket.socketpair())
     ours, theirs = (end.detach() for end in socket.socketpair())
     pid = os.fork()
@@ -162,7 +193,7 @@ def _start(work: job.Job, entered: Entered, null: int) -> tuple[_Keeper, Stream]
             for number in (0, 1, 2):  # the client's stream and the host's files are not for the engine's side
                 os.dup2(null, number)
             kernel.close_all_but([0, 1, 2, control_inside, theirs, *entered.held()])
-            engine.keep(control_inside, work, Stream(theirs, theirs, hashed=False), entered)
+            engine.keep(control_inside, work, Stream(theirs, theirs, hashed=False), entered, beside)
         except Exception as error:
             cause = f"the target could not be entered: {confine.describe(error)}"
             engine.fail(Stream(theirs, theirs, hashed=False), AgentError(cause, "see docs/entering.md"))

@@ -169,12 +169,12 @@ def _send_output(stream: Stream, scratch: int, name: str, limit: int) -> int:
         return about.st_size
 
 
-def keep(control_fd: int, job: Job, stream: Stream, entered: Entered) -> None:
+def keep(control_fd: int, job: Job, stream: Stream, entered: Entered, beside: list[int]) -> None:
     """Hold the engine's PID namespace: kill it when the supervisor says so or is gone, reap it, exit.
 
     This process is the first in the target's PID namespace and so has nothing left that is worth taking.
     """
-    seal(entered.files, [os.getpid(), os.getppid()])  # the latter is 0 where the supervisor is outside
+    seal(entered.files, [os.getpid(), os.getppid(), *beside])  # 0 where the supervisor is outside
     os.close(entered.files)
     join_user_namespace(entered)
     confine.hide_memory()

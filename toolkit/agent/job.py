@@ -24,6 +24,10 @@ class Job:
     timeout: float
     pid: int | None = None
     rootfs: str | None = None
+    container: dict[str, Any] | None = None
+    """A container of a pod: `id`, `pod` (its uid), `name`, and whether its PIDs are `shared`."""
+    keep: float = 0.0
+    """Seconds that the auditor's container is to wait for another scan after this one."""
     remote_mounts: bool = False
     trust_target: bool = False
     unpack: dict[str, str] = field(default_factory=dict)
@@ -58,8 +62,8 @@ def receive(stream: Stream) -> Job:
 
 
 def _check(job: Job) -> None:
-    if (job.pid is None) == (job.rootfs is None):
-        raise AgentError("a job names one target: a pid or a root directory", status=1)
+    if [job.pid, job.rootfs, job.container].count(None) != 2:
+        raise AgentError("a job names one target: a pid, a root directory or a container", status=1)
     names = [*job.outputs, *job.unpack]
     if any("/" in name or name.startswith(".") for name in names) or not job.argv:
         raise AgentError("a job's outputs are plain file names and its command is not empty", status=1)

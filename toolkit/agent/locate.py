@@ -51,7 +51,7 @@ class Target:
 
 def pin(pid: int) -> Target:
     """Return the pinned process; raises AgentError naming what is wrong with it."""
-    directory = _open_directory(pid)
+    directory = open_process(pid)
     try:
         pidfd = kernel.pidfd_open(pid)
         state, flags, start_time = _stat(directory)
@@ -73,7 +73,8 @@ def pin(pid: int) -> Target:
     return Target(pid, pidfd, directory, root, start_time, mounts, mountinfo)
 
 
-def _open_directory(pid: int) -> int:
+def open_process(pid: int) -> int:
+    """Return the directory of a process, through which no other one is ever read; raises AgentError."""
     try:
         return os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -117,9 +118,19 @@ def identity(target: Target) -> dict[str, object]:
         about["executable"] = printable(os.readlink("exe", dir_fd=target.directory))[:4096]
     except OSError:
         about["executable"] = None
-    found = _CONTAINER_ID.search(read_at(target.directory, "cgroup").decode(errors="replace"))
-    about["container_id"] = found.group() if found else None
+    about["container_id"] = container_id(target.directory)
     return about
+
+
+def container_id(directory: int) -> str | None:
+    """Return the id of a process's container, if the path of its cgroup has one."""
+    found = _CONTAINER_ID.search(read_at(directory, "cgroup").decode(errors="replace"))
+    return found.group() if found else None
+
+
+def start_time(directory: int) -> int:
+    """Return when a process was started, in clock ticks since boot."""
+    return _stat(directory)[2]
 
 
 def id_ranges(directory: int, name: str) -> list[tuple[int, int, int]]:
