@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,13 +88,14 @@ def scan(request: Request, bundles: Bundles, watcher: Watcher | None = None) -> 
     runtime.tell = watcher.phase
     limits = threshold.load(request.threshold) if request.threshold else None
     runs.check_place(request.report_dir)
-    found = cache(lambda: runtime.bundle(bundles))
-    engine = engines.choose(request.engine, request.profile, _Manifest(found))
-    plan = engine.plan(request.profile, request.options)  # before a bundle is built, where it needs none
-    bundle = found()
-    engines.require(engine)
-    folder = runs.new_folder(request.report_dir, request.target)
-    return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
+    with contextlib.closing(runtime):
+        found = cache(lambda: runtime.bundle(bundles))
+        engine = engines.choose(request.engine, request.profile, _Manifest(found))
+        plan = engine.plan(request.profile, request.options)  # before a bundle is built, where it needs none
+        bundle = found()
+        engines.require(engine)
+        folder = runs.new_folder(request.report_dir, request.target)
+        return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
 
 
 class _Manifest(Mapping[str, Any]):

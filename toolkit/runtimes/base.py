@@ -19,12 +19,14 @@ _RUNTIMES = {
     "docker": "toolkit.runtimes.docker:DockerRuntime",
     "podman": "toolkit.runtimes.docker:PodmanRuntime",
     "image": "toolkit.runtimes.image:ImageRuntime",
+    "k8s-container": "toolkit.runtimes.kubernetes.runtime:KubernetesRuntime",
     "pid": "toolkit.runtimes.local:PidRuntime",
     "rootfs": "toolkit.runtimes.local:RootfsRuntime",
 }
 Bundles = Callable[[], Bundle]
 """Returns the bundle of this host, built first where there is none."""
 FORMS = (
+    "k8s-container://NAMESPACE/POD[/CONTAINER]",
     "docker://NAME-OR-ID",
     "podman://NAME-OR-ID",
     "pid://PID",
@@ -40,6 +42,8 @@ class Connection:
 
     stream: Stream
     complaint: str = ""
+    hello: dict[str, Any] | None = None
+    """What the agent said of itself, once it was greeted."""
 
 
 def _tell_nobody(_text: str) -> None:
@@ -76,6 +80,9 @@ class Runtime(ABC):
     @abstractmethod
     def attach(self, bundle: Path, timeout: float) -> AbstractContextManager[Connection]:
         """Start the agent beside the target; `timeout` in seconds bounds the whole scan."""
+
+    def close(self) -> None:  # noqa: B027 most have nothing to end
+        """End whatever was started and is not at work in `attach`: called once, however a scan ends."""
 
     def explained(self, broke: ScanError, complaint: str) -> ScanError:
         """Return why a scan broke off: the error with what the agent said last, where it said anything."""

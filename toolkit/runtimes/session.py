@@ -45,7 +45,7 @@ def converse(
     """
     stream = connection.stream
     try:
-        _greet(stream)
+        greet(connection)
         _send(stream, job, files)
         _Receiver(stream, folder, on_line, outcome).receive()
     except StreamError as error:
@@ -54,15 +54,19 @@ def converse(
         ) from None
 
 
-def _greet(stream: Stream) -> None:
-    stream.send(Kind.HELLO, {"version": VERSION})
-    frame = stream.receive()
-    if frame.kind is Kind.FAIL:
-        raise _failure(frame)
-    if frame.json().get("agent") != source_sha256():
-        raise ScanError(
-            "the agent is of another version than this client", "build the auditor anew with this client"
-        )
+def greet(connection: Connection) -> dict[str, Any]:
+    """Return what the agent says of itself, asked the first time; raises StreamError, ScanError."""
+    if connection.hello is None:
+        connection.stream.send(Kind.HELLO, {"version": VERSION})
+        frame = connection.stream.receive()
+        if frame.kind is Kind.FAIL:
+            raise _failure(frame)
+        connection.hello = frame.json()
+        if connection.hello.get("agent") != source_sha256():
+            raise ScanError(
+                "the agent is of another version than this client", "build the auditor anew with this client"
+            )
+    return connection.hello
 
 
 def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -> None:
