@@ -14,9 +14,13 @@ class BarescanError(Exception):
 
     status: ClassVar[int] = 2
 
-    def __init__(self, cause: str, remedy: str = "") -> None:
-        """Keep the two halves of the message apart, so that callers can lay them out."""
+    def __init__(self, cause: str, remedy: str = "", *, transient: bool = False) -> None:
+        """Keep the two halves of the message apart, so that callers can lay them out.
+
+        `transient` says that the same may well succeed when it is tried again.
+        """
         super().__init__(cause, remedy)
+        self.transient = transient
         self.cause = cause
         self.remedy = remedy
         self.kept = ""

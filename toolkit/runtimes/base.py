@@ -14,6 +14,7 @@ from toolkit.agent.stream import Stream
 from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.errors import CallError, ScanError
+from toolkit.stop import Stop
 
 _RUNTIMES = {
     "docker": "toolkit.runtimes.docker:DockerRuntime",
@@ -64,6 +65,7 @@ class Runtime(ABC):
         self.name = name
         self.auditing = auditing
         self.tell: Callable[[str], None] = _tell_nobody
+        self.stop = Stop()
 
     @abstractmethod
     def job(self) -> dict[str, Any]:

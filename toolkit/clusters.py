@@ -1,0 +1,222 @@
+"""The one way to a Kubernetes cluster: its client, and what it says when it refuses or does not answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import websocket
+import yaml
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import stream
+
+from toolkit.errors import BarescanError, ScanError
+
+OLDEST = (1, 25)
+"""The first in which ephemeral containers are stable."""
+_TIMEOUT = (5, 30)  # to connect, to answer; seconds
+_ANOTHER = "name another cluster with --context or KUBECONFIG"
+_RETRIES = urllib3.Retry(
+    total=6,
+    backoff_factor=0.1,
+    backoff_max=5,
+    status_forcelist=(429, 502, 503, 504),
+    allowed_methods=None,  # also PATCH: each of our requests may be said twice
+    respect_retry_after_header=True,
+    raise_on_status=False,
+)
+"""Some seven seconds in all: an API server that is restarted is back by then."""
+_AT_ONCE = urllib3.Retry(total=False)
+_HANDSHAKE = re.compile(r"Handshake status (\d+)")
+_SAID = re.compile(r"b(['\"])(\{.*\})\s*(?:\\n)?\1", re.DOTALL)
+
+websocket.setdefaulttimeout(_TIMEOUT[1])  # the client sets none, and an exec would wait for ever
+
+
+@dataclass(frozen=True)
+class RefusedError(Exception):
+    """What an API server answered instead of what was asked for: HTTP status, its message and reason."""
+
+    status: int
+    message: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Return its words."""
+        return self.message
+
+
+class Cluster:
+    """One cluster, as one context of the kubeconfig or the service account of our own pod reaches it."""
+
+    def __init__(self, configuration: client.Configuration, namespace: str) -> None:
+        """Take the client's configuration, and the namespace that its context names."""
+        self._configuration = configuration
+        self.namespace = namespace
+        self._client = client.ApiClient(configuration)
+        self.core = client.CoreV1Api(self._client)
+        self.authorization = client.AuthorizationV1Api(self._client)
+
+    @property
+    def host(self) -> str:
+        """Return the address of the API server."""
+        return str(self._configuration.host)
+
+    @cached_property
+    def version(self) -> tuple[int, int]:
+        """Return the server's version, such as (1, 34)."""
+        about = self.call(client.VersionApi(self._client).get_code)
+        return tuple(int(re.sub(r"\D", "", part) or 0) for part in (about.major, about.minor))  # type: ignore[return-value]
+
+    @cached_property
+    def resources(self) -> frozenset[str]:
+        """Return the names of the core resources there are, such as `pods/ephemeralcontainers`."""
+        return frozenset(each.name for each in self.call(self.core.get_api_resources).resources)
+
+    def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the client; raises RefusedError for an answer, ScanError when there is none."""
+        try:
+            return method(*args, _request_timeout=_TIMEOUT, **kwargs)
+        except ApiException as error:
+            if not error.status:
+                raise unreachable(self.host, error) from None
+            raise _refusal(error) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise unreachable(self.host, error) from None
+
+    def may(self, verb: str, resource: str, namespace: str, name: str = "") -> bool:
+        """Say whether we may, as the server sees it; True also where it does not tell."""
+        resource, _, subresource = resource.partition("/")
+        asked = client.V1ResourceAttributes(
+            verb=verb, resource=resource, subresource=subresource or None, namespace=namespace, name=name
+        )
+        review = client.V1SelfSubjectAccessReview(
+            spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=asked)
+        )
+        try:
+            return bool(
+                self.call(self.authorization.create_self_subject_access_review, review).status.allowed
+            )
+        except RefusedError:
+            return True
+
+    def execute(self, namespace: str, pod: str, container: str, command: list[str]) -> Any:
+        """Start a command in a container; return the client's WSClient, its streams untouched.
+
+        Raises RefusedError as the server answered, ScanError when it did not.
+        """
+        # The client's `stream` replaces a method of its ApiClient meanwhile: each call has one of its own.
+        api = client.CoreV1Api(client.ApiClient(self._configuration))
+        try:
+            return stream(
+                api.connect_get_namespaced_pod_exec,
+                pod,
+                namespace,
+                container=container,
+                command=command,
+                stdin=True,
+                stdout=True,
+                stderr=True,
+                tty=False,
+                binary=True,
+                _preload_content=False,
+                _request_timeout=_TIMEOUT[1],
+            )
+        except ApiException as error:
+            raise self._not_executed(error) from None
+
+    def _not_executed(self, error: ApiException) -> Exception:
+        """Return what the server said to a handshake, which the client only has as text."""
+        text = str(error.reason)
+        found = _HANDSHAKE.search(text)
+        if not found:
+            return unreachable(self.host, error)
+        said = _SAID.search(text)
+        message, reason = text, ""
+        if said:
+            body = said[2].encode().decode("unicode_escape", errors="replace")
+            message, reason = _words(body, text)
+        return RefusedError(int(found[1]), message, reason)
+
+
+def connect(context: str = "") -> Cluster:
+    """Return the cluster of a context of the kubeconfig (the current one by default), or of our own pod.
+
+    Raises ScanError when none is configured, none answers, or it is too old.
+    """
+    configuration = client.Configuration()
+    namespace = _configure(configuration, context)
+    configuration.retries = _AT_ONCE
+    Cluster(configuration, namespace).call(client.VersionApi(client.ApiClient(configuration)).get_code)
+    configuration.retries = _RETRIES
+    cluster = Cluster(configuration, namespace)
+    if cluster.version < OLDEST:
+        raise ScanError(
+            f"the cluster is Kubernetes {'.'.join(map(str, cluster.version))}, barescan needs 1.25 or newer",
+            "scan the images with image://, or the processes on a node with pid://",
+        )
+    return cluster
+
+
+def _configure(configuration: client.Configuration, context: str) -> str:
+    """Fill the configuration and return the namespace of the context."""
+    try:
+        load: Any = config.load_kube_config  # the client declares no types for its configuration
+        load(context=context or None, client_configuration=configuration)
+    except (config.ConfigException, yaml.YAMLError, OSError) as error:
+        if context:
+            raise ScanError(
+                f"the context {context} can't be used: {error}", "see: kubectl config get-contexts"
+            ) from None
+        return _configure_inside(configuration, error)
+    listed: Any = config.list_kube_config_contexts
+    contexts, active = listed()
+    chosen = next((each for each in contexts if each["name"] == context), active) if context else active
+    return str(chosen["context"].get("namespace") or "default")
+
+
+def _configure_inside(configuration: client.Configuration, outside: Exception) -> str:
+    try:
+        load: Any = config.load_incluster_config
+        load(client_configuration=configuration)
+    except config.ConfigException:
+        raise ScanError(
+            f"no Kubernetes cluster is configured ({outside})",
+            "point KUBECONFIG at a kubeconfig, or see: kubectl config view",
+        ) from None
+    try:
+        return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
+    except OSError:
+        return "default"
+
+
+def _refusal(error: ApiException) -> RefusedError:
+    message, reason = _words(str(error.body or ""), str(error.reason))
+    return RefusedError(int(error.status), message, reason)
+
+
+def _words(body: str, instead: str) -> tuple[str, str]:
+    """Return message and reason of a Status object, Kubernetes API conventions, response status kind."""
+    try:
+        said = json.loads(body)
+        return str(said["message"]), str(said.get("reason") or "")
+    except (ValueError, KeyError, TypeError):
+        return " ".join((body or instead).split())[:600], ""
+
+
+def unreachable(host: str, error: BaseException) -> BarescanError:
+    """Return the error for an API server that does not answer, or can't be trusted."""
+    said = " ".join(str(getattr(error, "reason", None) or error).split())[:300]
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return ScanError(f"the certificate of {host} is not one that the kubeconfig trusts", _ANOTHER)
+    for plain in ("Connection refused", "Name or service not known", "timed out", "Network is unreachable"):
+        if plain in said:
+            said = plain.lower()
+    return ScanError(f"no API server answers at {host} ({said})", f"is the cluster up? {_ANOTHER}")

@@ -1,0 +1,116 @@
+"""A pod as its API server describes it: which container is the target, and why it can't be scanned now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from toolkit.auditor import SIDECAR
+from toolkit.clusters import Cluster, RefusedError
+from toolkit.errors import CallError, ScanError
+from toolkit.reports.text import visible
+from toolkit.runtimes.kubernetes import words
+
+ENDED = ("Succeeded", "Failed")
+_SHARED = "Always"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running container of a pod, as it was when it was looked up."""
+
+    pod: Any
+    status: Any
+    spec: Any
+
+    @property
+    def id(self) -> str:
+        """Return the container's id, without the name of its runtime."""
+        return str(self.status.container_id).rpartition("://")[2]
+
+    @property
+    def uid(self) -> str:
+        """Return the pod's uid."""
+        return str(self.pod.metadata.uid)
+
+    @property
+    def sidecar(self) -> str:
+        """Return the name of an auditor that runs in the pod as a sidecar; empty where none does."""
+        running = {each.name for each in statuses(self.pod) if each.state and each.state.running}
+        return SIDECAR if SIDECAR in running and self.spec.name != SIDECAR else ""
+
+    @property
+    def shares_pids(self) -> bool:
+        """Whether processes of others are in the container's PID namespace."""
+        return bool(self.pod.spec.share_process_namespace or self.pod.spec.host_pid)
+
+
+def statuses(pod: Any) -> list[Any]:
+    """Return the status of every container, init containers included, ephemeral ones not."""
+    return [*(pod.status.container_statuses or []), *(pod.status.init_container_statuses or [])]
+
+
+def lasting(pod: Any) -> list[str]:
+    """Return the names of the containers that are there for as long as the pod: no ended init containers."""
+    inits = [each.name for each in pod.spec.init_containers or [] if each.restart_policy == _SHARED]
+    return [name for name in [*(each.name for each in pod.spec.containers), *inits] if name != SIDECAR]
+
+
+def read(cluster: Cluster, place: words.Place) -> Any:
+    """Return the pod; raises ScanError when there is none or we may not read it."""
+    try:
+        return cluster.call(cluster.core.read_namespaced_pod, place.pod, place.namespace)
+    except RefusedError as refusal:
+        raise words.refused(refusal, place) from None
+
+
+def target(pod: Any, place: words.Place) -> Target:
+    """Return the container to scan; raises CallError or ScanError when it is not one that runs."""
+    known = {each.name: each for each in [*pod.spec.containers, *(pod.spec.init_containers or [])]}
+    if place.container not in known:
+        raise CallError(
+            f"the pod {place.pod} has no container {visible(place.container)}",
+            f"name one of {', '.join(known)}",
+        )
+    _check_pod(pod, place)
+    found = next((each for each in statuses(pod) if each.name == place.container), None)
+    if found is None or not (found.state and found.state.running) or not found.container_id:
+        raise _not_running(found, place)
+    return Target(pod, found, known[place.container])
+
+
+def _check_pod(pod: Any, place: words.Place) -> None:
+    if pod.metadata.deletion_timestamp:
+        raise ScanError(f"the pod {place.pod} is being deleted", f"scan another one, or {place.instead}")
+    if pod.status.phase in ENDED:
+        raise ScanError(
+            f"the pod {place.pod} has ended ({pod.status.phase})", f"scan one that runs, or {place.instead}"
+        )
+    if pod.spec.os and pod.spec.os.name == "windows":
+        raise ScanError(f"{place.pod} is a pod for Windows", "barescan scans Linux containers")
+    if not pod.spec.node_name:
+        raise ScanError(
+            f"the pod {place.pod} is on no node yet ({_why_pending(pod)})", "scan it once it runs"
+        )
+
+
+def _why_pending(pod: Any) -> str:
+    scheduled = next((each for each in pod.status.conditions or [] if each.type == "PodScheduled"), None)
+    return visible(str((scheduled and scheduled.message) or pod.status.phase), 200)
+
+
+def _not_running(status: Any, place: words.Place) -> ScanError:
+    state = status.state if status else None
+    if state and state.waiting:
+        why = ": ".join(filter(None, (state.waiting.reason, state.waiting.message)))
+    elif state and state.terminated:
+        ended = state.terminated
+        why = f"it ended with {ended.exit_code}, {ended.reason}"
+    else:
+        why = "it has no state yet"
+    return ScanError(
+        f"the container {place.container} of the pod {place.pod} does not run ({visible(why, 300)})",
+        f"see: kubectl logs --previous --namespace {place.namespace} {place.pod} -c {place.container}; "
+        f"or {place.instead}",
+        transient=True,
+    )

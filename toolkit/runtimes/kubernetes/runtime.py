@@ -1,0 +1,219 @@
+"""Targets in a cluster: `k8s-container://NAMESPACE/POD/CONTAINER`."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from toolkit import clusters
+from toolkit.agent.stream import StreamError
+from toolkit.auditor import AGENT, IMAGE_BUNDLE, IMAGE_LOADER, Auditing, agent_command
+from toolkit.bundle.build import FORMAT, Bundle
+from toolkit.clusters import Cluster, RefusedError
+from toolkit.errors import BarescanError, CallError, ScanError
+from toolkit.reports.text import visible
+from toolkit.runtimes.base import Bundles, Connection, Runtime
+from toolkit.runtimes.kubernetes import channels, pods, words
+from toolkit.runtimes.kubernetes.auditors import Auditor, Auditors, Starting
+from toolkit.runtimes.session import greet
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123, as Kubernetes' names
+_GREETING_SECONDS = 30.0
+_GRACE_SECONDS = 30.0  # beyond the agent's own deadline
+_PLANNING_SECONDS = 120.0
+_SESSION = [*agent_command(IMAGE_BUNDLE, IMAGE_LOADER, f"{IMAGE_BUNDLE}/{AGENT}"), "session"]
+_one_by_one: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""By pod: where containers share a PID namespace, two scans at once would see each other's processes."""
+
+
+class KubernetesRuntime(Runtime):
+    """A container of a pod."""
+
+    scheme = "k8s-container"
+
+    def __init__(self, uri: str, name: str, auditing: Auditing) -> None:
+        """Parse the names."""
+        super().__init__(uri, name, auditing)
+        parts = split(uri, name)
+        if len(parts) != 3:
+            raise CallError(f"{uri!r} names no container", "write k8s-container://NAMESPACE/POD/CONTAINER")
+        self._place = words.Place(parts[0], parts[1], parts[2], auditing.image)
+        self._open = contextlib.ExitStack()
+        self._connection: Connection | None = None
+        self._auditor: Auditor | None = None
+
+    @classmethod
+    def expand(cls, uri: str, name: str, auditing: Auditing) -> list[str]:
+        """Return the URI of each container of a pod where it names none; raises ScanError without the pod."""
+        parts = split(uri, name)
+        if len(parts) == 3:
+            return [uri]
+        place = words.Place(parts[0], parts[1], "", auditing.image)
+        pod = pods.read(clusters.connect(auditing.context), place)
+        return [f"{uri.rstrip('/')}/{container}" for container in pods.lasting(pod)]
+
+    @cached_property
+    def _cluster(self) -> Cluster:
+        return clusters.connect(self.auditing.context)
+
+    @cached_property
+    def _target(self) -> pods.Target:
+        target = pods.target(pods.read(self._cluster, self._place), self._place)
+        self._place = words.Place(
+            self._place.namespace,
+            self._place.pod,
+            self._place.container,
+            self.auditing.image,
+            str(target.spec.image),
+        )
+        return target
+
+    def bundle(self, local: Bundles) -> Bundle:
+        """Bring an auditor beside the target and return the bundle that it says it has."""
+        del local
+        if self._target.shares_pids:
+            lock = _one_by_one[self._target.uid]
+            self._open.enter_context(lock)
+        auditors = Auditors(self._cluster, self._target, self._place, self.auditing)
+        waiting = auditors.waiting()
+        auditors.preflight(waiting)
+        for each in waiting:
+            with contextlib.suppress(ScanError, StreamError):
+                return self._enter(each)
+        if self._target.sidecar:
+            raise ScanError(
+                f"the sidecar {self._target.sidecar} of the pod {self._place.pod} does not answer, or is of "
+                "another version of barescan",
+                "roll it out with the image of this version: invoke manifests.sidecar",
+            )
+        return self._add(auditors)
+
+    def _add(self, auditors: Auditors) -> Bundle:
+        auditor = auditors.add()
+        self.tell(f"start {auditor.name}")
+        starting = Starting(self._cluster, self._place, self._target.uid, auditor, self.stop, self.tell)
+        for _ in starting.tries():
+            try:
+                return self._enter(auditor)
+            except RefusedError as refusal:
+                if not words.not_yet(refusal):
+                    raise words.refused(refusal, self._place) from None
+        raise AssertionError("tries never ends by itself")
+
+    def _enter(self, auditor: Auditor) -> Bundle:
+        """Start an agent in an auditor and greet it; raises RefusedError as exec is refused, ScanError."""
+        place = self._place
+        started = self._cluster.execute(place.namespace, place.pod, auditor.name, _SESSION)
+        with contextlib.ExitStack() as opened:
+            connection = opened.enter_context(channels.conversation(started))
+            connection.stream.deadline = time.monotonic() + _GREETING_SECONDS
+            try:
+                manifest = greet(connection)["bundle"]
+            except StreamError as error:
+                opened.close()
+                raise self._dumb(error, connection) from None
+            if manifest.get("format") != FORMAT:
+                raise ScanError("the auditor's bundle is of another version", "build the image anew")
+            self._open.enter_context(opened.pop_all())
+        self._connection, self._auditor = connection, auditor
+        connection.stream.deadline = time.monotonic() + _PLANNING_SECONDS
+        return Bundle(Path(IMAGE_BUNDLE), manifest)
+
+    def _dumb(self, error: StreamError, connection: Connection) -> Exception:
+        """Return why an agent did not answer: it may be too early, or nothing that is an agent."""
+        said = connection.complaint.strip()
+        early = RefusedError(500, said)
+        if words.not_yet(early):
+            return early
+        last = said.splitlines()[-1] if said else str(error)
+        return ScanError(
+            f"{self.auditing.image} does not answer as an auditor: {visible(last, 300)}",
+            "build it with invoke images.build, and load or push it anew",
+        )
+
+    def job(self) -> dict[str, Any]:
+        """Name the container as its node knows it."""
+        target = self._target
+        container = {
+            "id": target.id,
+            "pod": target.uid,
+            "name": self._place.container,
+            "shared": target.shares_pids,
+        }
+        return {"container": container, "keep": self.auditing.keep}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the API server says of pod and container, and which auditor was beside it."""
+        target, place = self._target, self._place
+        facts: dict[str, Any] = {
+            "pod": {
+                "namespace": place.namespace,
+                "name": place.pod,
+                "uid": target.uid,
+                "node": target.pod.spec.node_name,
+            },
+            "container": {
+                "name": place.container,
+                "id": target.id,
+                "image": target.spec.image,
+                "started": target.status.state.running.started_at.isoformat(),
+                "restarts": target.status.restart_count,
+            },
+            "image_id": target.status.image_id,
+        }
+        if self._auditor:
+            facts["auditor"] = {"container": self._auditor.name, "kind": self._auditor.kind}
+        return facts
+
+    @contextlib.contextmanager
+    def attach(self, bundle: Path, timeout: float) -> Iterator[Connection]:
+        """Give the connection to the agent, which was greeted already."""
+        del bundle
+        if self._connection is None:
+            raise RuntimeError("the bundle comes first: it is what starts the agent")
+        self._connection.stream.deadline = time.monotonic() + timeout + _GRACE_SECONDS
+        with self._open:
+            yield self._connection
+
+    def close(self) -> None:
+        """Hang up: the agent ends, and with the last agent the auditor that was added."""
+        self._open.close()
+
+    def explained(self, broke: ScanError, complaint: str) -> ScanError:
+        """Return what happened to the target, if it was that which broke the scan off."""
+        again = "scan again once it keeps running"
+        try:
+            pod = pods.read(self._cluster, self._place)
+            if pod.metadata.uid != self._target.uid:
+                raise ScanError(
+                    f"the pod {self._place.pod} was replaced during the scan", again, transient=True
+                )
+            now = pods.target(pod, self._place)
+        except BarescanError as error:
+            return ScanError(f"{broke.cause}: {error.cause}", error.remedy, transient=True)
+        if now.id != self._target.id:
+            last = now.status.last_state and now.status.last_state.terminated
+            why = f" ({visible(str(last.reason), 60)}, {last.exit_code})" if last else ""
+            return ScanError(
+                f"the container {self._place.container} was restarted during the scan{why}",
+                again,
+                transient=True,
+            )
+        return super().explained(broke, complaint)
+
+
+def split(uri: str, name: str) -> list[str]:
+    """Return namespace, pod and, where named, container; raises CallError for anything else."""
+    parts = name.rstrip("/").split("/")
+    if len(parts) not in {2, 3} or not all(_NAME.fullmatch(part) for part in parts):
+        raise CallError(
+            f"{uri!r} is not a pod or a container of one", "write k8s-container://NAMESPACE/POD/CONTAINER"
+        )
+    return parts
