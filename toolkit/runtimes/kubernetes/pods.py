@@ -7,7 +7,7 @@ from typing import Any
 
 from toolkit.auditor import SIDECAR
 from toolkit.clusters import Cluster, RefusedError
-from toolkit.errors import CallError, ScanError
+from toolkit.errors import ScanError
 from toolkit.reports.text import visible
 from toolkit.runtimes.kubernetes import words
 
@@ -56,6 +56,16 @@ def lasting(pod: Any) -> list[str]:
     return [name for name in [*(each.name for each in pod.spec.containers), *inits] if name != SIDECAR]
 
 
+def image_of(pod: Any, container: str) -> str:
+    """Return the image that a container of the pod is made of; empty when there is no such container."""
+    found = _containers(pod).get(container)
+    return str(found.image) if found else ""
+
+
+def _containers(pod: Any) -> dict[str, Any]:
+    return {each.name: each for each in [*pod.spec.containers, *(pod.spec.init_containers or [])]}
+
+
 def read(cluster: Cluster, place: words.Place) -> Any:
     """Return the pod; raises ScanError when there is none or we may not read it."""
     try:
@@ -65,10 +75,10 @@ def read(cluster: Cluster, place: words.Place) -> Any:
 
 
 def target(pod: Any, place: words.Place) -> Target:
-    """Return the container to scan; raises CallError or ScanError when it is not one that runs."""
-    known = {each.name: each for each in [*pod.spec.containers, *(pod.spec.init_containers or [])]}
+    """Return the container to scan; raises ScanError when it is not one that runs."""
+    known = _containers(pod)
     if place.container not in known:
-        raise CallError(
+        raise ScanError(
             f"the pod {place.pod} has no container {visible(place.container)}",
             f"name one of {', '.join(known)}",
         )

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,15 +66,9 @@ class KubernetesRuntime(Runtime):
 
     @cached_property
     def _target(self) -> pods.Target:
-        target = pods.target(pods.read(self._cluster, self._place), self._place)
-        self._place = words.Place(
-            self._place.namespace,
-            self._place.pod,
-            self._place.container,
-            self.auditing.image,
-            str(target.spec.image),
-        )
-        return target
+        pod = pods.read(self._cluster, self._place)
+        self._place = replace(self._place, target_image=pods.image_of(pod, self._place.container))
+        return pods.target(pod, self._place)
 
     def bundle(self, local: Bundles) -> Bundle:
         """Bring an auditor beside the target and return the bundle that it says it has."""
@@ -85,7 +80,7 @@ class KubernetesRuntime(Runtime):
         waiting = auditors.waiting()
         auditors.preflight(waiting)
         for each in waiting:
-            with contextlib.suppress(ScanError, StreamError):
+            with contextlib.suppress(ScanError, RefusedError):  # it may just have ended
                 return self._enter(each)
         if self._target.sidecar:
             raise ScanError(
@@ -93,6 +88,8 @@ class KubernetesRuntime(Runtime):
                 "another version of barescan",
                 "roll it out with the image of this version: invoke manifests.sidecar",
             )
+        if waiting:
+            auditors.preflight([])
         return self._add(auditors)
 
     def _add(self, auditors: Auditors) -> Bundle:
