@@ -63,6 +63,7 @@ class Cluster:
         self._client = client.ApiClient(configuration)
         self.core = client.CoreV1Api(self._client)
         self.authorization = client.AuthorizationV1Api(self._client)
+        self._app_armor: dict[str, bool] = {}
 
     @property
     def host(self) -> str:
@@ -90,6 +91,16 @@ class Cluster:
             raise _refusal(error) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unreachable(self.host, error) from None
+
+    def denies_mounts(self, node: str) -> bool:
+        """Say whether a node has AppArmor, by its Ready condition; True also where we may not read nodes."""
+        if node not in self._app_armor:
+            try:
+                conditions = self.call(self.core.read_node, node).status.conditions or []
+                self._app_armor[node] = any("AppArmor enabled" in (each.message or "") for each in conditions)
+            except RefusedError:
+                self._app_armor[node] = True
+        return self._app_armor[node]
 
     def may(self, verb: str, resource: str, namespace: str, name: str = "") -> bool:
         """Say whether we may, as the server sees it; True also where it does not tell."""

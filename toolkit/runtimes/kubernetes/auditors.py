@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from kubernetes import client
 
@@ -100,9 +101,15 @@ class Auditors:
             args=wait_arguments(IDLE_SECONDS),
             target_container_name=self._place.container,
             security_context=security_context(
-                privileged=self._auditing.privileged, app_armor=self._cluster.version >= _APP_ARMOR_FIELD
+                privileged=self._auditing.privileged, app_armor=self._unconfined
             ),
         )
+
+    @cached_property
+    def _unconfined(self) -> bool:
+        """Whether AppArmor is to be left out: where the node has it, and the server knows how to say so."""
+        node = str(self._target.pod.spec.node_name)
+        return self._cluster.version >= _APP_ARMOR_FIELD and self._cluster.denies_mounts(node)
 
     def _patch(self, container: client.V1EphemeralContainer, *, dry: bool) -> None:
         body = {"spec": {"ephemeralContainers": [container]}}

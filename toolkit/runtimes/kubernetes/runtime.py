@@ -129,7 +129,7 @@ class KubernetesRuntime(Runtime):
         early = RefusedError(500, said)
         if words.not_yet(early):
             return early
-        last = said.splitlines()[-1] if said else str(error)
+        last = said.splitlines()[-1].replace("Internal error occurred: ", "") if said else str(error)
         return ScanError(
             f"{self.auditing.image} does not answer as an auditor: {visible(last, 300)}",
             "build it with invoke images.build, and load or push it anew",
