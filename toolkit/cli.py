@@ -261,13 +261,24 @@ def targets_status(_context: Context, engine: str = "none") -> None:
         "rounds": "turns of each scan and its native twin (default: 3)",
         "json": "also write the figures to this file",
         "gems": _SCAN_HELP["gems"],
+        "target": "measure one control in this running container (docker://, k8s-container://) instead",
+        "image": _SCAN_HELP["image"],
     }
 )
-def bench(_context: Context, rounds: str = "3", json: str = "", gems: str = "") -> None:
+def bench(
+    _context: Context,
+    rounds: str = "3",
+    json: str = "",
+    gems: str = "",
+    target: str = "",
+    image: str = auditor.IMAGE,
+) -> None:
     """Measure entering, whole scans against the engine run natively, memory and size, against the goals."""
     turns = _rounds(rounds)
-    bundle = _bundle(gems)
-    figures = measuring.all_figures(bundle, turns, say)
+    if target:
+        figures = measuring.beside(target, auditor.Auditing(image), turns, say)
+    else:
+        figures = measuring.all_figures(_bundle(gems), turns, say)
     measuring.print_table(console, figures)
     if json:
         write_json(

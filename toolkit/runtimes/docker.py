@@ -25,7 +25,7 @@ from docker.models.images import Image
 from toolkit import dockers
 from toolkit.agent.source import source_sha256
 from toolkit.agent.stream import Stream
-from toolkit.auditor import AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCAN_LABEL, deadline_label
+from toolkit.auditor import ADDING, AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCAN_LABEL, deadline_label
 from toolkit.bundle.build import FORMAT, Bundle
 from toolkit.errors import ScanError
 from toolkit.runtimes.base import Bundles, Connection, Runtime
@@ -136,6 +136,7 @@ class DockerRuntime(Runtime):
         """Start the auditor container and speak to its agent; it is removed in any case."""
         del bundle
         remove_leftovers(self._client)
+        self.tell(ADDING)
         container = self._create(timeout)
         try:
             with conversation(self._client, container, timeout) as connection:

@@ -15,7 +15,7 @@ from typing import Any
 
 from toolkit import clusters
 from toolkit.agent.stream import StreamError
-from toolkit.auditor import AGENT, IMAGE_BUNDLE, IMAGE_LOADER, Auditing, agent_command
+from toolkit.auditor import ADDING, AGENT, IMAGE_BUNDLE, IMAGE_LOADER, Auditing, agent_command
 from toolkit.bundle.build import FORMAT, Bundle
 from toolkit.clusters import Cluster, RefusedError
 from toolkit.errors import BarescanError, CallError, ScanError
@@ -93,8 +93,8 @@ class KubernetesRuntime(Runtime):
         return self._add(auditors)
 
     def _add(self, auditors: Auditors) -> Bundle:
+        self.tell(ADDING)
         auditor = auditors.add()
-        self.tell(f"start {auditor.name}")
         starting = Starting(self._cluster, self._place, self._target.uid, auditor, self.stop, self.tell)
         for _ in starting.tries():
             try:
@@ -132,7 +132,8 @@ class KubernetesRuntime(Runtime):
         last = said.splitlines()[-1].replace("Internal error occurred: ", "") if said else str(error)
         return ScanError(
             f"{self.auditing.image} does not answer as an auditor: {visible(last, 300)}",
-            "build it with invoke images.build, and load or push it anew",
+            "build it with invoke images.build, and load or push it anew; what runs there now stays until the "
+            "pod is deleted",
         )
 
     def job(self) -> dict[str, Any]:
