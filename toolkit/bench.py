@@ -29,7 +29,7 @@ from toolkit.engines.base import Options
 from toolkit.errors import ScanError
 from toolkit.runtimes.base import resolve
 from toolkit.runtimes.session import Outcome, converse
-from toolkit.scan import Request, Watcher, scan
+from toolkit.scan import SCANNING, Request, Watcher, scan
 
 _ONE = Options(controls=("BARE-DL-000040",))
 _PACKAGES = ("openscap-scanner", "ssg-debderived", "ssg-debian")
@@ -172,7 +172,7 @@ def beside(target: str, auditing: Auditing, rounds: int, say: Say) -> list[Figur
             )
             result = scan(request, _no_bundle, clock)
         whole.append(time.perf_counter() - clock.began)
-        brought.append(clock.chosen_at - clock.began)
+        brought.append(clock.beside - clock.began)
         engine.append(result.seconds)
     rest = [each - own - start for each, own, start in zip(whole, engine, brought, strict=True)]
     return [
@@ -183,25 +183,23 @@ def beside(target: str, auditing: Auditing, rounds: int, say: Say) -> list[Figur
             2.5 if target.startswith("k8s-container://") else None,
         ),
         Figure("one control, slowest", round(max(whole), 2), "s"),
-        Figure("of it: until the auditor answers, median", round(statistics.median(brought), 2), "s"),
+        Figure("of it: until the auditor is beside the target, median", round(statistics.median(brought), 2), "s"),
         Figure("of it: the engine's own time, median", round(statistics.median(engine), 2), "s"),
         Figure("of it: barescan's on top, median", round(statistics.median(rest), 2), "s"),
     ]
 
 
 class _Clock(Watcher):
-    """Notes when the auditor began to be brought, and when it had answered."""
+    """Notes when the auditor began to be brought, and when it was there."""
 
     def __init__(self) -> None:
-        self.began = self.chosen_at = time.perf_counter()
+        self.began = self.beside = time.perf_counter()
 
     def phase(self, name: str) -> None:
         if name == ADDING:
             self.began = time.perf_counter()
-
-    def chosen(self, profile: str, engine: str) -> None:
-        del profile, engine
-        self.chosen_at = time.perf_counter()
+        elif name == SCANNING:
+            self.beside = time.perf_counter()
 
 
 def _no_bundle() -> Bundle:

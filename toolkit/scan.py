@@ -24,6 +24,8 @@ from toolkit.runtimes.session import Outcome, converse
 
 FAILED, NOT_REVIEWED = 100, 101
 DEFAULT_TIMEOUT_SECONDS = 1800.0
+SCANNING = "scan"
+"""The phase in which the agent is beside the target."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class _Scan:
 
     def _converse(self, job: dict[str, Any], folder: Path) -> None:
         with self.runtime.attach(self.bundle.path, self.request.timeout) as connection:
-            self.watcher.phase("scan")
+            self.watcher.phase(SCANNING)
             try:
                 converse(connection, job, self.plan.files, folder, self._on_line, self.outcome)
             except ScanError as error:
