@@ -183,7 +183,7 @@ def beside(target: str, auditing: Auditing, rounds: int, say: Say) -> list[Figur
             2.5 if target.startswith("k8s-container://") else None,
         ),
         Figure("one control, slowest", round(max(whole), 2), "s"),
-        Figure("of it: until the auditor is beside the target, median", round(statistics.median(brought), 2), "s"),
+        Figure("of it: until the auditor is there, median", round(statistics.median(brought), 2), "s"),
         Figure("of it: the engine's own time, median", round(statistics.median(engine), 2), "s"),
         Figure("of it: barescan's on top, median", round(statistics.median(rest), 2), "s"),
     ]

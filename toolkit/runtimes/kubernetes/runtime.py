@@ -132,8 +132,7 @@ class KubernetesRuntime(Runtime):
         last = said.splitlines()[-1].replace("Internal error occurred: ", "") if said else str(error)
         return ScanError(
             f"{self.auditing.image} does not answer as an auditor: {visible(last, 300)}",
-            "build it with invoke images.build, and load or push it anew; what runs there now stays until the "
-            "pod is deleted",
+            "build it with invoke images.build, and load or push it anew; what was started stays in the pod",
         )
 
     def job(self) -> dict[str, Any]:
