@@ -27,6 +27,7 @@ from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
 from toolkit.cli_base import complain, console, notes, say, task
 from toolkit.cli_images import images
+from toolkit.cli_kubernetes import manifests
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
 from toolkit.demo.recipes import NAMES as DEMO_CONTAINERS
@@ -367,6 +368,7 @@ def _collection() -> Collection:
     collection.add_collection(Collection("bundle", bundle_build, bundle_verify, bundle_export, bundle_lock))
     collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
     collection.add_collection(images)
+    collection.add_collection(manifests)
     return collection
 
 
