@@ -83,7 +83,7 @@ def _container(cluster: Cluster, namespace: str, pod: str) -> Any:
 
 
 def _changes(container_id: str) -> Any:
-    """Return what differs from the image in the file system, where the engine of this host runs the container."""
+    """Return what differs from the image, where the engine of this host runs the container."""
     kind, _, identity = container_id.partition("://")
     return connect().api.diff(identity) if kind == "docker" else None
 

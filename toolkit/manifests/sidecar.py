@@ -50,7 +50,9 @@ class Sidecar:
         if self.container:
             checks.label(self.container, "container", "--container")
         if self.container == auditor.SIDECAR:
-            raise CallError(f"{auditor.SIDECAR} is the sidecar itself", "name the container that is to be scanned")
+            raise CallError(
+                f"{auditor.SIDECAR} is the sidecar itself", "name the container that is to be scanned"
+            )
 
 
 def parts(target: str) -> tuple[str, str, str]:
@@ -108,8 +110,8 @@ def _what(sidecar: Sidecar) -> list[str]:
     command = ["kubectl", "patch", sidecar.kind, sidecar.workload or "NAME"]
     command += ["--namespace", sidecar.namespace or "NAMESPACE", "--type", "strategic"]
     return [
-        f"The auditor as a sidecar of a {_KINDS[sidecar.kind]}, whose pods are replaced: {auditor.SIDECAR} waits",
-        "in each of them for scans. It has more rights than Pod Security's level `baseline` allows. Apply:",
+        f"The auditor as a sidecar of a {_KINDS[sidecar.kind]}, whose pods are replaced: in each of them",
+        f"{auditor.SIDECAR} waits for scans. It has more rights than Pod Security's level `baseline` allows. Apply:",
         f"  {shlex.join(command)} {file}",
     ]
 
