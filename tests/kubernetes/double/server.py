@@ -208,7 +208,7 @@ class Server:
 
     def _discovery(self, path: str) -> Json | None:
         about = self.options.about
-        return discovery.answers(ephemeral=about.ephemeral).get(path.rstrip("/"))
+        return discovery.answers(ephemeral=about.ephemeral).get(path)
 
     def _authorize(self, user: User, wish: Wish) -> None:
         wishes = [wish]
