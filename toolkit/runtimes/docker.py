@@ -185,13 +185,17 @@ class DockerRuntime(Runtime):
             )
         except _NO_ANSWER:
             return ScanError(
-                f"the {self.scheme} engine went away during the scan", "scan again once it answers"
+                f"the {self.scheme} engine went away during the scan",
+                "scan again once it answers",
+                transient=True,
             )
         again = "scan again once it keeps running"
         if now.attrs["State"]["StartedAt"] != self._container.attrs["State"]["StartedAt"]:
-            return ScanError(f"the container {self.name} was restarted during the scan", again)
+            cause = f"the container {self.name} was restarted during the scan"
+            return ScanError(cause, again, transient=True)
         if now.status != "running":
-            return ScanError(f"the container {self.name} stopped during the scan ({now.status})", again)
+            cause = f"the container {self.name} stopped during the scan ({now.status})"
+            return ScanError(cause, again, transient=True)
         return super().explained(broke, complaint)
 
 

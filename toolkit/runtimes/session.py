@@ -15,6 +15,8 @@ from toolkit.runtimes.base import Connection
 
 MAX_OUTPUT_BYTES = 300 << 20
 _TAIL_BYTES = 20_000
+_PASSING = ("the target ended during the scan", "the target ended or was restarted during the scan")
+"""What an agent says of targets that may be there again a little later."""
 OnLine = Callable[[str], None]
 
 
@@ -50,7 +52,7 @@ def converse(
         _Receiver(stream, folder, on_line, outcome).receive()
     except StreamError as error:
         raise ScanError(
-            f"the agent's stream broke off: {error}", "run again; if it stays so, report it"
+            f"the agent's stream broke off: {error}", "run again; if it stays so, report it", transient=True
         ) from None
 
 
@@ -82,7 +84,8 @@ def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -
 def _failure(frame: Frame) -> BarescanError:
     said = frame.json()
     kind = CallError if said.get("status") == CallError.status else ScanError
-    return kind(str(said.get("cause")), str(said.get("remedy") or ""))
+    cause = str(said.get("cause"))
+    return kind(cause, str(said.get("remedy") or ""), transient=cause in _PASSING)
 
 
 class _Receiver:
