@@ -15,12 +15,13 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import toolkit
 from toolkit import runs
+from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.reports import hdf
@@ -168,8 +169,7 @@ def describe(request: Request, *, jobs: int = 1, retries: int = 0, shard: str = 
             "timeout": request.timeout,
             "remote_mounts": request.remote_mounts,
             "trust_target": request.trust_target,
-            "image": request.auditing.image,
-            "privileged": request.auditing.privileged,
+            "auditing": asdict(request.auditing),
         },
         "jobs": jobs,
         "retries": retries,
@@ -228,7 +228,19 @@ def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
         raise CallError("the run was made with other --controls", "leave them out, or begin a run of its own")
     engine = str(said.get("engine") or "auto") if request.engine == "auto" else request.engine
     options = replace(given, controls=controls)
-    return replace(request, profile=str(said["profile"]), engine=engine, options=options)
+    auditing = request.auditing if request.auditing != Auditing() else _auditing(had.get("auditing"))
+    return replace(request, profile=str(said["profile"]), engine=engine, options=options, auditing=auditing)
+
+
+def _auditing(said: object) -> Auditing:
+    """Return how the auditor was brought before: what the targets are also depends on the context."""
+    kinds = {name: type(value) for name, value in asdict(Auditing()).items()}
+    if not isinstance(said, dict):
+        return Auditing()
+    try:
+        return Auditing(**{name: kinds[name](value) for name, value in said.items()})
+    except (LookupError, ValueError, TypeError):
+        return Auditing()
 
 
 def _earlier(uri: str, folder: Path | None, said: Mapping[str, Any]) -> Outcome:
