@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +117,21 @@ def test_an_error_of_our_own_is_the_failure_of_its_target(request_, jobs, sleepe
         assert str(each.folder / "engine.log") in each.remedy
     folder, _ = run_of(request_.report_dir)
     assert "hunter2" not in (folder / "run.json").read_text()
+
+
+@pytest.mark.root
+def test_a_bundle_that_is_not_waited_for_interrupts_all(request_, sleeper):
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    uris = [f"pid://{sleeper}", "rootfs:///", "rootfs:///nope"]
+    run = begin(uris, request_)
+    before = signal.getsignal(signal.SIGINT)
+    outcomes = fleet.scan_all(uris, request_, interrupted, run=run, jobs=2)
+    assert [each.status for each in outcomes] == [130, 130, None]
+    assert fleet.exit_status(outcomes) == 130
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_folders_of_targets_with_the_same_name_are_told_apart(tmp_path):
