@@ -1,4 +1,8 @@
-"""The clusters that tests run against: the double, and a real one where there is one."""
+"""The clusters that tests run against: the double, and a real one where there is one.
+
+The real one is that of BARESCAN_KUBECONFIG; BARESCAN_CLUSTER_LOAD is a command that loads the image archive
+named by its last argument into it, BARESCAN_CLUSTER_RESTART one that restarts its API server. Else it is K3s.
+"""
 
 from __future__ import annotations
 

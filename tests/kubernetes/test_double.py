@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from kubernetes.client import VersionApi
 from urllib3.exceptions import HTTPError
+from websocket import WebSocketConnectionClosedException
 
-from tests.kubernetes.calls import SLEEP, attach, refused, run, running, start
+from tests.kubernetes.calls import SLEEP, attach, collect, refused, run, running, start
 from tests.kubernetes.clusters import Cluster, DoubleCluster
 from tests.kubernetes.double import About, Double, Options, Ways
 from tests.kubernetes.double.engine import LABEL
@@ -94,6 +95,21 @@ def test_a_line_can_be_slow_or_lose_the_end(plain):
     ended = run(plain, "default", "head", "-c", "500000", "/dev/zero")
     assert 0 < len(ended.stdout) < 500_000
     assert ended.status["status"] == "Success"
+
+
+def test_streams_can_be_broken(plain):
+    opened = start(plain, "default", "cat", stdin=True)
+    plain.double.break_connections()
+    with pytest.raises((OSError, WebSocketConnectionClosedException)):
+        collect(opened)
+    assert run(plain, "default", "echo", "hi").stdout == b"hi\n"
+
+
+def test_output_is_not_gathered_in_the_server(plain):
+    opened = start(plain, "default", "sh", "-c", "head -c 50000000 /dev/zero; echo >/tmp/written")
+    time.sleep(2)
+    assert not run(plain, "default", "ls", "/tmp").stdout
+    assert len(collect(opened).stdout) == 50_000_000
 
 
 def test_pods_can_have_a_network(doubles, shell_image):
