@@ -15,6 +15,7 @@ import websocket
 import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config import kube_config
 from kubernetes.stream import stream
 
 from toolkit.errors import BarescanError, ScanError
@@ -181,16 +182,28 @@ def _configure(configuration: client.Configuration, context: str) -> str:
     try:
         load: Any = config.load_kube_config  # the client declares no types for its configuration
         load(context=context or None, client_configuration=configuration)
+        return context_of(context)[1]
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         if context:
             raise ScanError(
                 f"the context {context} can't be used: {error}", "see: kubectl config get-contexts"
             ) from None
         return _configure_inside(configuration, error)
-    listed: Any = config.list_kube_config_contexts
-    contexts, active = listed()
-    chosen = next((each for each in contexts if each["name"] == context), active) if context else active
-    return str(chosen["context"].get("namespace") or "default")
+
+
+def context_of(context: str = "") -> tuple[str, str]:
+    """Return name and namespace of a context of the kubeconfig, of its current one by default.
+
+    Raises ConfigException, YAMLError or OSError where there is no such context. Of a kubeconfig without a
+    current one the client's own functions list nothing.
+    """
+    merger: Any = kube_config.KubeConfigMerger  # untyped, as above
+    loader: Any = kube_config.KubeConfigLoader
+    merged = merger(kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+    if merged is None:
+        raise config.ConfigException("there is no kubeconfig")
+    found = loader(merged, active_context=context or None).current_context
+    return str(found["name"]), str(found["context"].get("namespace") or "default")
 
 
 def _configure_inside(configuration: client.Configuration, outside: Exception) -> str:
