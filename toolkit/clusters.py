@@ -105,6 +105,10 @@ class Cluster:
 
     def may(self, verb: str, resource: str, namespace: str, name: str = "") -> bool:
         """Say whether we may, as the server sees it; True also where it does not tell."""
+        return self.allows(verb, resource, namespace, name) is not False
+
+    def allows(self, verb: str, resource: str, namespace: str, name: str = "") -> bool | None:
+        """Say whether we may, as the server sees it; None where it does not tell."""
         resource, _, subresource = resource.partition("/")
         asked = client.V1ResourceAttributes(
             verb=verb, resource=resource, subresource=subresource or None, namespace=namespace, name=name
@@ -117,7 +121,7 @@ class Cluster:
                 self.call(self.authorization.create_self_subject_access_review, review).status.allowed
             )
         except RefusedError:
-            return True
+            return None
 
     def execute(self, namespace: str, pod: str, container: str, command: list[str]) -> Any:
         """Start a command in a container; return the client's WSClient, its streams untouched.
