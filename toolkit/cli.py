@@ -26,6 +26,7 @@ from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
 from toolkit.cli_base import complain, console, notes, say, task
+from toolkit.cli_doctor import doctor
 from toolkit.cli_images import images
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
@@ -353,6 +354,7 @@ def lint(_context: Context) -> None:
 
 def _collection() -> Collection:
     collection = Collection(scan, list_profiles, demo, bench, run_tests, lint)
+    collection.add_task(doctor)
     collection.add_collection(Collection("bundle", bundle_build, bundle_verify, bundle_export, bundle_lock))
     collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
     collection.add_collection(images)
