@@ -210,7 +210,7 @@ def _image(listed: list[Any], image: str) -> Finding:
     load = words.load(image)
     if where.having:
         return unknown(f"{image} is known to be on {len(where.having)} of {where.nodes} nodes only", load)
-    if nodes.registry(image):
+    if nodes.from_registry(image):
         return unknown(f"{image} is not known to be on a node, which then pulls it from its registry", load)
     if where.nowhere:
         return no(f"no node has {image}", load)

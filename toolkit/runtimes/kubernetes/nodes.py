@@ -64,14 +64,19 @@ def _images(node: Any) -> set[str]:
 def full_name(image: str) -> str:
     """Return an image's name with what is left out where it is Docker's (distribution/reference)."""
     name, at, digest = image.partition("@")
-    if not registry(name):
+    if not _registry(name):
         name = f"{_DOCKER_HUB}/{name}" if "/" in name else f"{_DOCKER_HUB}/library/{name}"
     if not at and ":" not in name.rpartition("/")[2]:
         name += ":latest"
     return f"{name}{at}{digest}"
 
 
-def registry(image: str) -> str:
+def from_registry(image: str) -> bool:
+    """Whether a node could pull an image by this name: all others are in Docker's own library, ours never."""
+    return "/" in image
+
+
+def _registry(image: str) -> str:
     """Return the registry that an image's name begins with; empty where it names none."""
     first, slash, _ = image.partition("/")
     return first if slash and (first == "localhost" or "." in first or ":" in first) else ""
