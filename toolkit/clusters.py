@@ -170,7 +170,10 @@ def connect(context: str = "") -> Cluster:
     configuration = client.Configuration()
     namespace = _configure(configuration, context)
     configuration.retries = _AT_ONCE
-    Cluster(configuration, namespace).call(client.VersionApi(client.ApiClient(configuration)).get_code)
+    try:
+        Cluster(configuration, namespace).call(client.VersionApi(client.ApiClient(configuration)).get_code)
+    except RefusedError as refusal:
+        raise _locked_out(str(configuration.host), refusal) from None
     configuration.retries = _RETRIES
     cluster = Cluster(configuration, namespace)
     if cluster.version < OLDEST:
@@ -179,6 +182,13 @@ def connect(context: str = "") -> Cluster:
             "scan the images with image://, or the processes on a node with pid://",
         )
     return cluster
+
+
+def _locked_out(host: str, refusal: RefusedError) -> ScanError:
+    """Return the error for an API server that does not even tell its version."""
+    if refusal.status == 401:
+        return ScanError(f"the API server at {host} does not accept these credentials", "log in to it anew")
+    return ScanError(f"the API server at {host} refused ({refusal.status}): {refusal.message}", _ANOTHER)
 
 
 def _configure(configuration: client.Configuration, context: str) -> str:
