@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubernetes import client
@@ -229,27 +229,26 @@ def _judge(states: Mapping[tuple[str, str], Any]) -> None:
 
 
 def _remove(cluster: Cluster, run: str) -> None:
-    """Remove the namespace of this run, also when the user is in a hurry."""
-    _in_spite_of_haste(lambda: _delete_of(cluster, run))
-    if not _gone(cluster):
+    """Remove the namespace of this run, also when the user is in a hurry; leave any other alone."""
+    try:
+        ours = _delete_of(cluster, run)
+    except KeyboardInterrupt:  # a second Ctrl-C
+        _delete_of(cluster, run)
+        raise
+    if ours and not _gone(cluster):
         raise ScanError(
             f"the namespace {NAMESPACE} was deleted, and is still there",
             f"see: kubectl get namespace {NAMESPACE} -o yaml",
         )
 
 
-def _in_spite_of_haste(remove: Callable[[], None]) -> None:
-    try:
-        remove()
-    except KeyboardInterrupt:  # a second Ctrl-C
-        remove()
-        raise
-
-
-def _delete_of(cluster: Cluster, run: str) -> None:
+def _delete_of(cluster: Cluster, run: str) -> bool:
+    """Delete the namespace when it is that of a run; say whether it was."""
     found = _namespace(cluster)
-    if found is not None and (found.metadata.labels or {}).get(LABEL) == run:
+    ours = found is not None and (found.metadata.labels or {}).get(LABEL) == run
+    if ours:
         _delete(cluster, found)
+    return ours
 
 
 def _delete(cluster: Cluster, namespace: Any) -> None:

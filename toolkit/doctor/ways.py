@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from toolkit.doctor import host
+from toolkit.doctor import cluster, engines, host
 from toolkit.doctor.records import Check, Found, State, Way, gather
 
 _LOCAL_SILENCE = 60.0  # seconds; a slow disk is no fault
@@ -34,9 +33,9 @@ def examine(context: str, namespace: str, image: str) -> Examination:
             "machine": (host.machine, _LOCAL_SILENCE),
             "pid": (host.processes, _LOCAL_SILENCE),
             "image": (host.images, _LOCAL_SILENCE),
-            "docker": (lambda: _docker(image), _REMOTE_SILENCE),
-            "podman": (lambda: _podman(image), _REMOTE_SILENCE),
-            "cluster": (lambda: _cluster(context, namespace, image), _REMOTE_SILENCE),
+            "docker": (lambda: engines.docker_engine(image), _REMOTE_SILENCE),
+            "podman": (lambda: engines.podman_engine(image), _REMOTE_SILENCE),
+            "cluster": (lambda: cluster.cluster(context, namespace, image), _REMOTE_SILENCE),
         }
     )
     here, elsewhere = (
@@ -57,7 +56,7 @@ def examine(context: str, namespace: str, image: str) -> Examination:
 
 
 def _by_name(docker: Found) -> Check:
-    engine = docker.named("engine")
+    engine = docker.named(engines.ENGINE)
     if engine and engine.state is State.OK:
         return Check("images by name", State.OK, "from the Docker engine", needed=False)
     return Check(
@@ -67,24 +66,3 @@ def _by_name(docker: Found) -> Check:
         "write image:///path of an archive (docker save, podman save) or OCI layout",
         needed=False,
     )
-
-
-# The clients of engines and clusters take their time to load: each is loaded where it is looked for.
-
-
-def _docker(image: str) -> Iterator[Check]:
-    from toolkit.doctor import engines  # noqa: PLC0415
-
-    return engines.docker_engine(image)
-
-
-def _podman(image: str) -> Iterator[Check]:
-    from toolkit.doctor import engines  # noqa: PLC0415
-
-    return engines.podman_engine(image)
-
-
-def _cluster(context: str, namespace: str, image: str) -> Iterator[Check]:
-    from toolkit.doctor import cluster  # noqa: PLC0415
-
-    return cluster.cluster(context, namespace, image)
