@@ -47,11 +47,18 @@ def _why_no_docker() -> str:
     return _why_not_root()
 
 
+def _why_no_cluster() -> str:
+    if not os.environ.get("BARESCAN_KUBECONFIG"):
+        return "needs a Kubernetes cluster: BARESCAN_KUBECONFIG names no kubeconfig"
+    return ""
+
+
 _REASONS: dict[str, Callable[[], str]] = {
     "root": _why_not_root,
     "auditor": _why_no_auditor,
     "bundle": _why_no_bundle,
     "docker": _why_no_docker,
+    "cluster": _why_no_cluster,
 }
 
 
