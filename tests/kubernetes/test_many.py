@@ -61,7 +61,8 @@ def pods(cluster: Cluster, namespace: str, distroless: str, shell: str) -> list[
 
     def all_run() -> bool:
         found = cluster.api.list_namespaced_pod(namespace, label_selector="app=many").items
-        return sum(each.status.phase == "Running" for each in found if "good" in each.metadata.name) == _GOOD
+        good = [each for each in found if str(each.metadata.name).startswith("good")]
+        return len(good) == _GOOD and all(each.status.phase == "Running" for each in good)
 
     eventually(all_run, 180)
     return [each.metadata.name for each in cluster.api.list_namespaced_pod(namespace).items]
