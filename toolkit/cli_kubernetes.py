@@ -5,7 +5,8 @@ What builds them is imported by the tasks: the models of Kubernetes' client take
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from invoke import Collection, Context
 
@@ -177,6 +178,11 @@ class _Flags(TypedDict):
     rbac: bool
 
 
+def _flags(given: Mapping[str, Any]) -> _Flags:
+    """Return the shared ones among the parameters of a task."""
+    return cast("_Flags", {name: given[name] for name in _Flags.__annotations__})
+
+
 def _job(flags: _Flags, keep: int = 0, schedule: jobs.Schedule | None = None) -> jobs.Job:
     from toolkit.manifests import job, rbac
 
@@ -252,30 +258,7 @@ def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke 
     """
     from toolkit.manifests import job
 
-    flags = _Flags(
-        namespace=namespace,
-        profile=profile,
-        selector=selector,
-        all_namespaces=all_namespaces,
-        threshold=threshold,
-        input_file=input_file,
-        waiver_file=waiver_file,
-        config_map=config_map,
-        name=name,
-        workers=workers,
-        jobs=jobs,
-        cli_image=cli_image,
-        image=image,
-        pull_policy=pull_policy,
-        claim=claim,
-        host_path=host_path,
-        storage=storage,
-        deadline=deadline,
-        service_account=service_account,
-        account_namespace=account_namespace,
-        with_events=with_events,
-        rbac=rbac,
-    )
+    flags = _flags(locals())
     _write(job.document(_job(flags, checks.number(keep, "--keep", 0, _MOST_SECONDS, 86400))))
 
 
@@ -327,30 +310,7 @@ def manifests_cronjob(  # noqa: PLR0913, PLR0917 one parameter a flag is how Inv
     from toolkit.manifests import job
 
     when = job.Schedule(schedule, time_zone, checks.number(history, "--history", 0, _MOST_KEPT, 3))
-    flags = _Flags(
-        namespace=namespace,
-        profile=profile,
-        selector=selector,
-        all_namespaces=all_namespaces,
-        threshold=threshold,
-        input_file=input_file,
-        waiver_file=waiver_file,
-        config_map=config_map,
-        name=name,
-        workers=workers,
-        jobs=jobs,
-        cli_image=cli_image,
-        image=image,
-        pull_policy=pull_policy,
-        claim=claim,
-        host_path=host_path,
-        storage=storage,
-        deadline=deadline,
-        service_account=service_account,
-        account_namespace=account_namespace,
-        with_events=with_events,
-        rbac=rbac,
-    )
+    flags = _flags(locals())
     _write(job.document(_job(flags, schedule=when)))
 
 
