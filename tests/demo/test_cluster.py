@@ -169,6 +169,28 @@ def test_a_program_that_ends_is_told_and_only_a_run_of_ours_is_removed(reached):
 
 
 @pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_what_can_not_be_removed_is_told_and_does_not_hide_why_it_ended(reached, monkeypatch, interrupted):
+    said: list[str] = []
+    here = reached._configuration.host
+
+    def run_into_a_dead_server() -> None:
+        with demo.targets(reached, auditor.IMAGE, demo.STATIC, said.append):
+            monkeypatch.setattr(reached._configuration, "host", "http://127.0.0.1:1")
+            if interrupted:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt if interrupted else ScanError) as caught:
+        run_into_a_dead_server()
+    monkeypatch.setattr(reached._configuration, "host", here)
+    told = said[-1] if interrupted else str(caught.value)
+    assert f"the namespace {demo.NAMESPACE} was not removed" in told
+    assert f"kubectl delete namespace {demo.NAMESPACE}" in told
+    assert clusters.exists(reached, demo.NAMESPACE)
+
+
+@pytest.mark.cluster
 def test_images_of_ours_that_no_node_has_are_told_before_anything_is_made(reached):
     with pytest.raises(ScanError, match="no node has barescan-none:1 and barescan-none:2") as caught:
         demo._check_images(reached, ["barescan-none:1", "barescan-none:2"], "registry.example/auditor:1")
