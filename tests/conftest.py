@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docker.errors import DockerException
 
 from toolkit.bundle.build import Bundle, ensure_bundle
 from toolkit.dockers import connect
+from toolkit.dockers import reason as reason_of
 from toolkit.errors import BarescanError
 from toolkit.images import build
+
+K3S_IMAGE = "rancher/k3s:v1.34.1-k3s1"
+"""The cluster for tests where no other is named."""
 
 
 def _why_not_root() -> str:
@@ -47,9 +52,19 @@ def _why_no_docker() -> str:
     return _why_not_root()
 
 
+@functools.cache
 def _why_no_cluster() -> str:
-    if not os.environ.get("BARESCAN_KUBECONFIG"):
-        return "needs a Kubernetes cluster: BARESCAN_KUBECONFIG names no kubeconfig"
+    if given := os.environ.get("BARESCAN_KUBECONFIG"):
+        return "" if Path(given).is_file() else f"BARESCAN_KUBECONFIG names no file: {given}"
+    other = "BARESCAN_KUBECONFIG names no kubeconfig of a cluster for tests, and K3s"
+    if reason := _why_no_docker():
+        return f"{other} {reason}"
+    client = connect()
+    try:
+        if not client.images.list(name=K3S_IMAGE):
+            client.images.pull(K3S_IMAGE)
+    except DockerException as error:
+        return f"{other} can't be pulled: {reason_of(error)}"
     return ""
 
 

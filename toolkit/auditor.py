@@ -12,6 +12,10 @@ IMAGE = f"barescan-auditor:{toolkit.__version__}"
 IMAGE_BUNDLE = "/barescan"
 """Where the bundle is in the auditor image; the agent's sources are in `AGENT` below it."""
 AGENT = "agent"
+ADDING = "adding an auditor"
+"""What a runtime tells right before it brings one."""
+WAIT = "wait"
+"""The first argument of an auditor container that scans enter by exec."""
 IMAGE_LOADER = "loader"
 """What the bundle's loader is called in the auditor image, whatever its architecture."""
 SIDECAR = "barescan-auditor"
@@ -51,7 +55,7 @@ def wait_arguments(seconds: float | None) -> list[str]:
 
     It ends when none has come for `seconds`, never where that is None.
     """
-    return ["wait", "forever" if seconds is None else f"{seconds:g}"]
+    return [WAIT, "forever" if seconds is None else f"{seconds:g}"]
 
 
 def agent_command(bundle: str, loader: str, package_parent: str, bytecode: str = "") -> list[str]:

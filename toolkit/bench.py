@@ -20,14 +20,18 @@ from rich.console import Console
 from rich.table import Table
 
 from toolkit import engines
+from toolkit.auditor import ADDING, Auditing
 from toolkit.bundle.archive import bundle_size, compressed_size
 from toolkit.bundle.build import Bundle
 from toolkit.demo import native, targets, trees
 from toolkit.demo.targets import RunningTarget
+from toolkit.engines.base import Options
+from toolkit.errors import ScanError
 from toolkit.runtimes.base import resolve
 from toolkit.runtimes.session import Outcome, converse
-from toolkit.scan import Request, scan
+from toolkit.scan import SCANNING, Request, Watcher, scan
 
+_ONE = Options(controls=("BARE-DL-000040",))
 _PACKAGES = ("openscap-scanner", "ssg-debderived", "ssg-debian")
 _SCANS = {"debian12": "anssi_bp28_high", "ubuntu2204": "stig"}
 Say = Callable[[str], None]
@@ -151,6 +155,55 @@ def all_figures(bundle: Bundle, rounds: int, say: Say) -> list[Figure]:
     if "cinc" in bundle.manifest["engines"]:
         figures += _auditor(bundle, rounds, say)
     return [*figures, *memory(), *size(bundle)]
+
+
+def beside(target: str, auditing: Auditing, rounds: int, say: Say) -> list[Figure]:
+    """Measure one control in a running container, by parts: its own time, the engine's, the rest.
+
+    In a pod the time runs from the patch that adds the auditor, whose image has to be on the node.
+    """
+    whole, engine, brought = [], [], []
+    for turn in range(rounds):
+        say(f"one control in {target}: turn {turn + 1} of {rounds}")
+        clock = _Clock()
+        with tempfile.TemporaryDirectory() as reports:
+            request = Request(
+                target, str(engines.BASELINE), options=_ONE, report_dir=Path(reports), auditing=auditing
+            )
+            result = scan(request, _no_bundle, clock)
+        whole.append(time.perf_counter() - clock.began)
+        brought.append(clock.beside - clock.began)
+        engine.append(result.seconds)
+    rest = [each - own - start for each, own, start in zip(whole, engine, brought, strict=True)]
+    return [
+        Figure(
+            "one control, from adding the auditor to the report, median",
+            round(statistics.median(whole), 2),
+            "s",
+            2.5 if target.startswith("k8s-container://") else None,
+        ),
+        Figure("one control, slowest", round(max(whole), 2), "s"),
+        Figure("of it: until the auditor is there, median", round(statistics.median(brought), 2), "s"),
+        Figure("of it: the engine's own time, median", round(statistics.median(engine), 2), "s"),
+        Figure("of it: barescan's on top, median", round(statistics.median(rest), 2), "s"),
+    ]
+
+
+class _Clock(Watcher):
+    """Notes when the auditor began to be brought, and when it was there."""
+
+    def __init__(self) -> None:
+        self.began = self.beside = time.perf_counter()
+
+    def phase(self, name: str) -> None:
+        if name == ADDING:
+            self.began = time.perf_counter()
+        elif name == SCANNING:
+            self.beside = time.perf_counter()
+
+
+def _no_bundle() -> Bundle:
+    raise ScanError("this target is not measured beside an auditor", "name docker:// or k8s-container://")
 
 
 def _openscap(bundle: Bundle, name: str, profile: str, rounds: int, say: Say) -> list[Figure]:

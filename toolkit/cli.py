@@ -16,41 +16,47 @@ from pathlib import Path
 from types import ModuleType
 
 from invoke import Collection, Context, Exit, ParseError, Program
-from rich.markup import escape
 
 import toolkit
-from toolkit import auditor, engines
+from toolkit import auditor, engines, fleet
 from toolkit import bench as measuring
 from toolkit import scan as scanning
 from toolkit.bundle import build as bundles
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
-from toolkit.cli_base import complain, console, notes, say, task
+from toolkit.cli_base import complain, console, say, task
 from toolkit.cli_doctor import doctor
 from toolkit.cli_images import images
+from toolkit.cli_kubernetes import manifests
+from toolkit.cli_scan import PROFILE_FORMS, Wanted, scan_and_show, show_one
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
 from toolkit.demo.recipes import NAMES as DEMO_CONTAINERS
 from toolkit.engines.base import Options
 from toolkit.errors import CallError, ScanError
-from toolkit.progress import LiveWatcher
-from toolkit.reports.console import print_summary
+from toolkit.manifests import checks
+from toolkit.manifests.checks import PULL_POLICIES
 from toolkit.reports.text import visible
 from toolkit.runs import write_json
-from toolkit.runtimes.base import FORMS, Bundles, resolve
+from toolkit.runtimes.base import FORMS, Selection, resolve
 
 _DEMO_PROFILE = "scap:debian12#anssi_bp28_high"
-_PROFILE_FORMS = "an InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID"
 _MOST_ROUNDS = 1000
+_MOST_SECONDS = 7 * 86400
+_MOST_JOBS = 100
+_MOST_RETRIES = 20
 _NO_TESTS = 5
 _OF_PYTEST = {2: 130, 3: 2, 4: 1}
 """What pytest ends with (interrupted, its own error, bad call) → the documented status."""
 
 
 _SCAN_HELP = {
-    "target": f"what to scan: {', '.join(FORMS)}",
-    "profile": f"{_PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
+    "target": f"what to scan (may be repeated): {', '.join(FORMS)}; a pod alone means all its containers",
+    "selector": "scan the pods with these labels, such as app=web,tier!=test, in --namespace",
+    "namespace": "the namespace to look for pods in (default: that of the context); alone: all pods there",
+    "all-namespaces": "look for pods in every namespace",
+    "profile": f"{PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
     "engine": f"one of {', '.join(engines.NAMES)}; auto (the default) goes by what the profile is",
     "input-file": "YAML file of inputs for an InSpec profile (may be repeated)",
     "input": "one input as NAME=VALUE (may be repeated); never logged",
@@ -64,14 +70,26 @@ _SCAN_HELP = {
     "trust-target": "scan also a target with SYS_PTRACE or DAC_READ_SEARCH, which could forge the result",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
+    "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS})",
+    "retries": "how often a scan that broke off, as when its target restarted, is tried again (default: 0)",
+    "resume": "folder of a run that was stopped, such as reports/2026…: scan what is missing, into the same",
+    "shard": "I/N: only part I (from 0) of N of the targets, by a hash of each URI; workers that share the "
+    "targets need not speak to each other",
+    "image-pull-policy": f"in a cluster, when the auditor image is pulled: {', '.join(PULL_POLICIES)} "
+    "(default: the cluster's own)",
+    "context": "context of the kubeconfig (default: the current one)",
+    "keep": "in a cluster, seconds that an auditor that was added waits for the next scan (default: 0)",
     "gems": "directory of CINC Auditor's gems for the bundle (default: BARESCAN_GEMS)",
 }
 
 
-@task(help=_SCAN_HELP, iterable=["input_file", "input", "controls", "waiver_file"])
+@task(help=_SCAN_HELP, iterable=["target", "input_file", "input", "controls", "waiver_file"])
 def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     _context: Context,
-    target: str = "",
+    target: list[str] | None = None,
+    selector: str = "",
+    namespace: str = "",
+    all_namespaces: bool = False,
     profile: str = "",
     engine: str = "auto",
     input_file: list[str] | None = None,
@@ -85,21 +103,29 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     trust_target: bool = False,
     image: str = auditor.IMAGE,
     privileged: bool = False,
+    image_pull_policy: str = "",
+    context: str = "",
+    keep: str = "0",
+    jobs: str = str(fleet.DEFAULT_JOBS),
+    retries: str = "0",
+    resume: str = "",
+    shard: str = "",
     gems: str = "",
 ) -> None:
-    """Scan one target with an unmodified profile, from inside its root, without touching it.
+    """Scan targets with an unmodified profile, from inside their roots, without touching them.
 
     Exit status: 0 passed; 100 controls failed (or the threshold was not met); 101 nothing failed but
-    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted.
+    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted. Of several
+    targets the first of 130, 1, 2, 100, 101 and 0 that occurred; one that can't be scanned stops no other.
+
+    barescan scan --profile scap:debian12#anssi_bp28_high --target docker://web --target docker://db
+    barescan scan --profile scap:debian12#anssi_bp28_high --namespace shop --selector app=web --jobs 8
+    barescan scan --resume reports/20260101T000000Z-1a2b3c
     """
-    if not target:
-        raise CallError("no target was named", f"use --target with one of {', '.join(FORMS)}")
-    if not profile:
-        raise CallError(
-            "no profile was named", f"use --profile with {_PROFILE_FORMS}; `invoke profiles` lists some"
-        )
+    if image_pull_policy:
+        checks.one_of(image_pull_policy, "--image-pull-policy", PULL_POLICIES)
     request = scanning.Request(
-        target=target,
+        target="",
         profile=profile,
         engine=engine,
         options=Options(
@@ -113,9 +139,23 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         timeout=_seconds(timeout),
         remote_mounts=include_remote_mounts,
         trust_target=trust_target,
-        auditing=auditor.Auditing(image, privileged),
+        auditing=auditor.Auditing(
+            image,
+            privileged,
+            image_pull_policy,
+            checks.number(keep, "--keep", 0, _MOST_SECONDS, 600),
+            context,
+        ),
     )
-    raise Exit(code=_scan_and_show(request, lambda: _bundle(gems)))
+    wanted = Wanted(
+        request,
+        Selection(tuple(target or []), selector, namespace, all_namespaces),
+        checks.number(jobs, "--jobs", 1, _MOST_JOBS, fleet.DEFAULT_JOBS),
+        checks.number(retries, "--retries", 0, _MOST_RETRIES, 2),
+        Path(resume) if resume else None,
+        shard,
+    )
+    raise Exit(code=scan_and_show(wanted, lambda: _bundle(gems)))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -141,16 +181,6 @@ def _rounds(text: str) -> int:
 def _bundle(gems: str) -> bundles.Bundle:
     given = gems or os.environ.get("BARESCAN_GEMS", "")
     return bundles.ensure_bundle(Path(given) if given else None, progress=say)
-
-
-def _scan_and_show(request: scanning.Request, local: Bundles) -> int:
-    with LiveWatcher(notes, request.target) as watcher:
-        result = scanning.scan(request, local, watcher)
-    print_summary(console, result.report, result.verdict)
-    console.print(
-        f"report: {escape(str(result.folder / 'report.hdf.json'))}", highlight=False, soft_wrap=True
-    )
-    return result.status
 
 
 @task(
@@ -263,13 +293,24 @@ def targets_status(_context: Context, engine: str = "none") -> None:
         "rounds": "turns of each scan and its native twin (default: 3)",
         "json": "also write the figures to this file",
         "gems": _SCAN_HELP["gems"],
+        "target": "measure one control in this running container (docker://, k8s-container://) instead",
+        "image": _SCAN_HELP["image"],
     }
 )
-def bench(_context: Context, rounds: str = "3", json: str = "", gems: str = "") -> None:
+def bench(
+    _context: Context,
+    rounds: str = "3",
+    json: str = "",
+    gems: str = "",
+    target: str = "",
+    image: str = auditor.IMAGE,
+) -> None:
     """Measure entering, whole scans against the engine run natively, memory and size, against the goals."""
     turns = _rounds(rounds)
-    bundle = _bundle(gems)
-    figures = measuring.all_figures(bundle, turns, say)
+    if target:
+        figures = measuring.beside(target, auditor.Auditing(image), turns, say)
+    else:
+        figures = measuring.all_figures(_bundle(gems), turns, say)
     measuring.print_table(console, figures)
     if json:
         write_json(
@@ -326,7 +367,7 @@ def demo(
                 "--gems DIR or BARESCAN_GEMS=DIR gives it its gems"
             )
         for profile in profiles:
-            _scan_and_show(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
+            show_one(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
     finally:
         demo_targets.down(name)
 
@@ -335,14 +376,12 @@ def _demo_in_cluster(auditing: auditor.Auditing, image: str, reports: Path, *, k
     in_cluster = importlib.import_module("toolkit.demo.cluster")
     cluster = importlib.import_module("toolkit.clusters").connect(auditing.context)
     with in_cluster.targets(cluster, auditing.image, image, say, keep=keep) as targets:
-        with contextlib.closing(
-            resolve(targets[0], auditing)
-        ) as runtime:  # whose auditor serves the scan too
+        with contextlib.closing(resolve(targets[0], auditing)) as runtime:
             auditor_has = runtime.bundle(lambda: _bundle("")).manifest["engines"]
         profile = str(engines.BASELINE) if "cinc" in auditor_has else _DEMO_PROFILE
         for target in targets:
             request = scanning.Request(target, profile, report_dir=reports, auditing=auditing)
-            _scan_and_show(request, lambda: _bundle(""))
+            show_one(request, lambda: _bundle(""))
 
 
 @task(
@@ -403,6 +442,7 @@ def _collection() -> Collection:
     collection.add_collection(Collection("bundle", bundle_build, bundle_verify, bundle_export, bundle_lock))
     collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
     collection.add_collection(images)
+    collection.add_collection(manifests)
     return collection
 
 

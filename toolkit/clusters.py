@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ _SAID = re.compile(r"b(['\"])(\{.*\})\s*(?:\\n)?\1", re.DOTALL)
 websocket.setdefaulttimeout(_TIMEOUT[1])  # the client sets none, and an exec would wait for ever
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class RefusedError(Exception):
     """What an API server answered instead of what was asked for: HTTP status, its message and reason."""
 
@@ -57,10 +58,11 @@ class RefusedError(Exception):
 class Cluster:
     """One cluster, as one context of the kubeconfig or the service account of our own pod reaches it."""
 
-    def __init__(self, configuration: client.Configuration, namespace: str) -> None:
-        """Take the client's configuration, and the namespace that its context names."""
+    def __init__(self, configuration: client.Configuration, namespace: str, version: tuple[int, int]) -> None:
+        """Take the client's configuration, the namespace that its context names, the server's version."""
         self._configuration = configuration
         self.namespace = namespace
+        self.version = version
         self._client = client.ApiClient(configuration)
         self.core = client.CoreV1Api(self._client)
         self.authorization = client.AuthorizationV1Api(self._client)
@@ -72,26 +74,13 @@ class Cluster:
         return str(self._configuration.host)
 
     @cached_property
-    def version(self) -> tuple[int, int]:
-        """Return the server's version, such as (1, 34)."""
-        about = self.call(client.VersionApi(self._client).get_code)
-        return tuple(int(re.sub(r"\D", "", part) or 0) for part in (about.major, about.minor))  # type: ignore[return-value]
-
-    @cached_property
     def resources(self) -> frozenset[str]:
         """Return the names of the core resources there are, such as `pods/ephemeralcontainers`."""
         return frozenset(each.name for each in self.call(self.core.get_api_resources).resources)
 
     def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a method of the client; raises RefusedError for an answer, ScanError when there is none."""
-        try:
-            return method(*args, _request_timeout=_TIMEOUT, **kwargs)
-        except ApiException as error:
-            if not error.status:
-                raise unreachable(self.host, error) from None
-            raise _refusal(error) from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise unreachable(self.host, error) from None
+        return _call(self.host, method, *args, **kwargs)
 
     def denies_mounts(self, node: str) -> bool:
         """Say whether a node has AppArmor, by its Ready condition; True also where we may not read nodes."""
@@ -167,21 +156,27 @@ def connect(context: str = "") -> Cluster:
 
     Raises ScanError when none is configured, none answers, or it is too old.
     """
+    return _connected(context, kubeconfig())
+
+
+def kubeconfig() -> str | None:
+    """Return what KUBECONFIG says now; the client itself looks at it only once."""
+    return os.environ.get("KUBECONFIG") or None
+
+
+@cache
+def _connected(context: str, path: str | None) -> Cluster:
     configuration = client.Configuration()
-    namespace = _configure(configuration, context)
-    configuration.retries = _AT_ONCE
-    try:
-        Cluster(configuration, namespace).call(client.VersionApi(client.ApiClient(configuration)).get_code)
-    except RefusedError as refusal:
-        raise _locked_out(str(configuration.host), refusal) from None
-    configuration.retries = _RETRIES
-    cluster = Cluster(configuration, namespace)
-    if cluster.version < OLDEST:
+    namespace = _configure(configuration, context, path)
+    configuration.retries = _AT_ONCE  # who names a cluster that is not there is told so without delay
+    version = _version(configuration)
+    if version < OLDEST:
         raise ScanError(
-            f"the cluster is Kubernetes {'.'.join(map(str, cluster.version))}, barescan needs 1.25 or newer",
+            f"the cluster is Kubernetes {'.'.join(map(str, version))}, barescan needs 1.25 or newer",
             "scan the images with image://, or the processes on a node with pid://",
         )
-    return cluster
+    configuration.retries = _RETRIES
+    return Cluster(configuration, namespace, version)
 
 
 def _locked_out(host: str, refusal: RefusedError) -> ScanError:
@@ -191,11 +186,34 @@ def _locked_out(host: str, refusal: RefusedError) -> ScanError:
     return ScanError(f"the API server at {host} refused ({refusal.status}): {refusal.message}", _ANOTHER)
 
 
-def _configure(configuration: client.Configuration, context: str) -> str:
+def _version(configuration: client.Configuration) -> tuple[int, int]:
+    """Return a server's version, such as (1, 34); raises ScanError when it does not answer."""
+    method = client.VersionApi(client.ApiClient(configuration)).get_code
+    try:
+        about = _call(str(configuration.host), method)
+    except RefusedError as refusal:
+        raise _locked_out(str(configuration.host), refusal) from None
+    major, minor = (int(re.sub(r"\D", "", part) or 0) for part in (about.major, about.minor))
+    return major, minor
+
+
+def _call(host: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return method(*args, _request_timeout=_TIMEOUT, **kwargs)
+    except ApiException as error:
+        if not error.status:
+            raise unreachable(host, error) from None
+        message, reason = _words(str(error.body or ""), str(error.reason))
+        raise RefusedError(int(error.status), message, reason) from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise unreachable(host, error) from None
+
+
+def _configure(configuration: client.Configuration, context: str, path: str | None) -> str:
     """Fill the configuration and return the namespace of the context."""
     try:
         load: Any = config.load_kube_config  # the client declares no types for its configuration
-        load(context=context or None, client_configuration=configuration)
+        load(path, context=context or None, client_configuration=configuration)
         return context_of(context)[1]
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         if context:
@@ -213,7 +231,7 @@ def context_of(context: str = "") -> tuple[str, str]:
     """
     merger: Any = kube_config.KubeConfigMerger  # untyped, as above
     loader: Any = kube_config.KubeConfigLoader
-    merged = merger(kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+    merged = merger(kubeconfig() or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
     if merged is None:
         raise config.ConfigException("there is no kubeconfig")
     found = loader(merged, active_context=context or None).current_context
@@ -233,11 +251,6 @@ def _configure_inside(configuration: client.Configuration, outside: Exception) -
         return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
     except OSError:
         return "default"
-
-
-def _refusal(error: ApiException) -> RefusedError:
-    message, reason = _words(str(error.body or ""), str(error.reason))
-    return RefusedError(int(error.status), message, reason)
 
 
 def _words(body: str, instead: str) -> tuple[str, str]:

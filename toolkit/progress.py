@@ -1,8 +1,10 @@
-"""Live progress of a scan on a terminal, or one line a phase where there is none."""
+"""Live progress of scans on a terminal, or lines where there is none: of one, or of many at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 from rich.console import Console
@@ -18,61 +20,102 @@ from rich.progress import (
 from rich.text import Text
 
 from toolkit.engines.base import Progress as Control
+from toolkit.fleet import FleetWatcher, Outcome
+from toolkit.reports.hdf import Status
 from toolkit.reports.text import counted, visible
 from toolkit.scan import Watcher
 
 _EVERY_SECONDS = 10
 """How often it is said how far it is, where no bar is drawn."""
 _WORSE_FIRST = ("fail", "failed", "error")
+_LONGEST_CAUSE = 400
 
 
-class LiveWatcher(Watcher):
-    """Counts finished controls; used as a context manager around one scan."""
+def _bars(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _start(bars: Progress) -> None:
+    try:
+        bars.start()
+    except BaseException:
+        bars.stop()  # or the cursor stays hidden
+        raise
+
+
+class _Line(Watcher):
+    """The line of one target among the bars: what it is at, and how many controls have finished."""
+
+    def __init__(self, console: Console, bars: Progress, target: str) -> None:
+        self._console = console
+        self._bars = bars
+        self._target = visible(target)
+        self._task = bars.add_task(escape(self._target), total=None)
+        self._total: int | None = None
+        self._finished = 0
+        self._failed = 0
+
+    def warning(self, text: str) -> None:
+        """Show it at once, above the bar."""
+        words = Text.assemble(("warning: ", "bold yellow"), visible(text))
+        self._console.print(words, highlight=False, soft_wrap=True)
+
+    def phase(self, name: str) -> None:
+        """Say what begins."""
+        self._describe(name)
+
+    def planned(self, total: int | None) -> None:
+        """Take the number of controls, of which none has finished: a scan may be tried again."""
+        self._total, self._finished, self._failed = total, 0, 0
+        self._bars.update(self._task, total=total, completed=0)
+
+    def control(self, progress: Control) -> None:
+        """Advance by one."""
+        self._finished += 1
+        self._failed += progress.status in _WORSE_FIRST
+        self._bars.update(self._task, advance=1)
+        self._describe(f"{self._failed} failed")
+
+    def remove(self) -> None:
+        """Take the line away."""
+        self._bars.remove_task(self._task)
+
+    def _describe(self, text: str) -> None:
+        self._bars.update(self._task, description=f"{escape(self._target)}  {escape(visible(text))}")
+
+
+class LiveWatcher(_Line):
+    """The one scan there is; used as a context manager around it. Says what begins where nothing is drawn."""
 
     def __init__(self, console: Console, target: str) -> None:
         """Show on `console`; `target` is how the user wrote it."""
-        self._console = console
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._target = target
-        self._total: int | None = None
-        self._finished = 0
+        super().__init__(console, _bars(console), target)
         self._said = time.monotonic()
-        self._task = self._bar.add_task(escape(target), total=None)
-        self._failed = 0
 
     def __enter__(self) -> LiveWatcher:
         """Start to draw."""
-        try:
-            self._bar.start()
-        except BaseException:
-            self._bar.stop()  # or the cursor stays hidden
-            raise
+        _start(self._bars)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop to draw and leave a clean line."""
-        self._bar.stop()
+        self._bars.stop()
         self._count()
 
     def chosen(self, profile: str, engine: str) -> None:
         """Say what is run."""
         self._say(f"profile {profile}, by {engine}")
-
-    def warning(self, text: str) -> None:
-        """Show it at once, above the bar."""
-        words = Text.assemble(("warning: ", "bold yellow"), visible(text))
-        self._console.print(words, highlight=False, soft_wrap=True)
 
     def _say(self, text: str) -> None:
         self._console.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False, soft_wrap=True)
@@ -86,21 +129,66 @@ class LiveWatcher(Watcher):
 
     def phase(self, name: str) -> None:
         """Say what begins: in the bar, or in a line of its own where nothing is drawn."""
-        if self._console.is_terminal:
-            self._bar.update(self._task, description=f"{escape(self._target)}  {escape(name)}")
-        else:
+        super().phase(name)
+        if not self._console.is_terminal:
             self._say(f"{name}: {self._target}")
-
-    def planned(self, total: int | None) -> None:
-        """Take the number of controls."""
-        self._total = total
-        self._bar.update(self._task, total=total)
 
     def control(self, progress: Control) -> None:
         """Advance by one."""
-        self._finished += 1
-        self._failed += progress.status in _WORSE_FIRST
+        super().control(progress)
         if time.monotonic() - self._said >= _EVERY_SECONDS:
             self._said = time.monotonic()
             self._count()
-        self._bar.update(self._task, advance=1, description=f"{escape(self._target)}  {self._failed} failed")
+
+
+class LiveFleet(FleetWatcher):
+    """A line for each target that is being scanned, below the bar of all; used as a context manager.
+
+    What has ended is told in a line that stays: where nothing is drawn each target, else only errors.
+    """
+
+    def __init__(self, console: Console, done: int, total: int) -> None:
+        """Show on `console`; `done` of `total` targets had been scanned before."""
+        self._console = console
+        self._bars = _bars(console)
+        self._all = self._bars.add_task("all targets", total=total, completed=done)
+
+    def __enter__(self) -> LiveFleet:
+        """Start to draw."""
+        _start(self._bars)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop to draw and leave a clean line."""
+        self._bars.stop()
+
+    @contextlib.contextmanager
+    def target(self, uri: str) -> Iterator[Watcher]:
+        """Give a target its line for as long as it is scanned."""
+        line = _Line(self._console, self._bars, uri)
+        try:
+            yield line
+        finally:
+            line.remove()
+
+    def finished(self, outcome: Outcome, done: int, total: int) -> None:
+        """Say how it went."""
+        self._bars.update(self._all, completed=done)
+        if self._console.is_terminal and outcome.scanned:
+            return
+        self._console.print(_ended(outcome, f"[{done}/{total}] "), highlight=False, soft_wrap=True)
+
+    def interrupted(self) -> None:
+        """Say why it does not end at once."""
+        self._console.print("[bold red]interrupted:[/bold red] the scans that run are being ended")
+
+
+def _ended(outcome: Outcome, count: str) -> Text:
+    line = Text(f"{count}{visible(outcome.uri)}: ")
+    if outcome.summary is None:
+        line.append("error: ", "bold red")
+        remedy = f" → {outcome.remedy}" if outcome.remedy else ""
+        return line.append(visible(f"{outcome.cause}{remedy}", _LONGEST_CAUSE))
+    return line.append(f"{outcome.summary.count(Status.FAILED)} failed, {outcome.seconds:.1f} s")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import toolkit
 from toolkit import engines, runs
@@ -21,9 +21,12 @@ from toolkit.reports.files import write_new
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles, Runtime, resolve
 from toolkit.runtimes.session import Outcome, converse
+from toolkit.stop import Stop
 
 FAILED, NOT_REVIEWED = 100, 101
 DEFAULT_TIMEOUT_SECONDS = 1800.0
+SCANNING = "scan"
+"""The phase in which the agent is beside the target."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Request:
     options: Options = field(default_factory=Options)
     threshold: Path | None = None
     report_dir: Path = Path("reports")
+    run: Path | None = None
+    """The folder of a run there is, for the target's own folder; without it the scan makes one."""
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     remote_mounts: bool = False
     trust_target: bool = False
@@ -61,6 +66,9 @@ class Watcher:
     def phase(self, name: str) -> None:
         """Take the name of the step that begins."""
 
+    def recorded_in(self, folder: Path) -> None:
+        """Take where the scan will be recorded."""
+
     def chosen(self, profile: str, engine: str) -> None:
         """Take what is about to be run and by what."""
 
@@ -74,18 +82,20 @@ class Watcher:
         """Take one control that has finished."""
 
 
-def scan(request: Request, bundles: Bundles, watcher: Watcher | None = None) -> Result:
+def scan(
+    request: Request, bundles: Bundles, watcher: Watcher | None = None, stop: Stop | None = None
+) -> Result:
     """Scan one target; every outcome, good or bad, leaves a `scan.json` in the run's folder.
 
     `bundles` gives this host's bundle, for runtimes that use it. Raises CallError for what is wrong with the
     call, ScanError when the target could not be scanned to a trustworthy end, InterruptedScanError on
-    KeyboardInterrupt.
+    KeyboardInterrupt and, soon after, when another thread asks `stop` for the end.
     """
-    watcher = watcher or Watcher()
-    if request.timeout <= 0:
-        raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
+    watcher, stop = watcher or Watcher(), stop or Stop()
+    _check_timeout(request)
     runtime = resolve(request.target, request.auditing)
-    runtime.tell = watcher.phase
+    runtime.tell = _Teller(watcher, stop)
+    runtime.stop = stop
     limits = threshold.load(request.threshold) if request.threshold else None
     runs.check_place(request.report_dir)
     with contextlib.closing(runtime):
@@ -94,8 +104,46 @@ def scan(request: Request, bundles: Bundles, watcher: Watcher | None = None) -> 
         plan = engine.plan(request.profile, request.options)  # before a bundle is built, where it needs none
         bundle = found()
         engines.require(engine)
-        folder = runs.new_folder(request.report_dir, request.target)
+        stop.check()
+        folder = runs.new_folder(request.run or runs.new_run(request.report_dir), request.target)
+        watcher.recorded_in(folder)
         return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
+
+
+def check(request: Request) -> None:
+    """Raise CallError for what is wrong whatever the target is, as far as it shows without a bundle."""
+    _check_timeout(request)
+    if request.threshold:
+        threshold.load(request.threshold)
+    runs.check_place(request.report_dir)
+    engine = engines.choose(request.engine, request.profile, _Manifest(_no_bundle))
+    with contextlib.suppress(_NoBundleError):
+        engine.plan(request.profile, request.options)
+
+
+class _NoBundleError(Exception):
+    """What is asked can't be told without a bundle."""
+
+
+def _no_bundle() -> NoReturn:
+    raise _NoBundleError
+
+
+def _check_timeout(request: Request) -> None:
+    if not request.timeout > 0:
+        raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
+
+
+class _Teller:
+    """Passes on what a runtime tells, which is where one that takes long learns that it is to end."""
+
+    def __init__(self, watcher: Watcher, stop: Stop) -> None:
+        self._watcher = watcher
+        self._stop = stop
+
+    def __call__(self, text: str) -> None:
+        self._stop.check()
+        self._watcher.phase(text)
 
 
 class _Manifest(Mapping[str, Any]):
@@ -135,16 +183,21 @@ class _Scan:
             report = self._evaluate()
             result = self._judge(report, limits)
         except KeyboardInterrupt:
-            error = InterruptedScanError("the scan was interrupted")
-            self._record_failure(error)
-            raise error from None
+            raise self._interrupted() from None
         except OSError as error:
             raise runs.unwritable(self.folder, error) from None
         except BarescanError as error:
+            if self.runtime.stop.asked:  # whatever broke, broke because of that
+                raise self._interrupted() from None
             self._record_failure(error)
             raise
         self._record(status=result.status, complete=True)
         return result
+
+    def _interrupted(self) -> InterruptedScanError:
+        error = InterruptedScanError("the scan was interrupted")
+        self._record_failure(error)
+        return error
 
     def _evaluate(self) -> dict[str, Any]:
         request = self.request
@@ -179,14 +232,18 @@ class _Scan:
             self.watcher.warning(text)
 
     def _converse(self, job: dict[str, Any], folder: Path) -> None:
-        with self.runtime.attach(self.bundle.path, self.request.timeout) as connection:
-            self.watcher.phase("scan")
+        with (
+            self.runtime.attach(self.bundle.path, self.request.timeout) as connection,
+            self.runtime.stop.calling(connection.abort),
+        ):
+            self.watcher.phase(SCANNING)
             try:
                 converse(connection, job, self.plan.files, folder, self._on_line, self.outcome)
             except ScanError as error:
                 broke = error
             else:
                 return
+        self.runtime.stop.check()
         # The agent's own words are complete only once it has ended.
         raise self.runtime.explained(broke, connection.complaint)
 

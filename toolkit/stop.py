@@ -25,11 +25,11 @@ class Stop:
 
     def ask(self) -> None:
         """Ask for the end: what waits is woken, and each callback is called once."""
-        with self._lock:
+        with self._lock:  # held meanwhile: who waits may close what a callback uses once `calling` is left
             self._event.set()
             waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            call()
+            for call in waiting:
+                call()
 
     def check(self) -> None:
         """Raise InterruptedScanError when the end was asked for."""

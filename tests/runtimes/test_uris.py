@@ -21,6 +21,12 @@ from toolkit.runtimes.base import resolve
         "pid://0",
         "pid://99999999",
         "pid://٣",
+        "k8s-container://",
+        "k8s-container://namespace",
+        "k8s-container://namespace/pod/container/more",
+        "k8s-container://Namespace/pod/container",
+        "k8s-container://namespace//container",
+        "k8s-container://namespace/../container",
     ],
 )
 def test_what_is_no_target_is_refused(uri):

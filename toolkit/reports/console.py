@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -38,6 +39,13 @@ _STYLES = {
     Status.NOT_REVIEWED: "yellow",
     Status.NOT_APPLICABLE: "dim",
     Status.PROFILE_ERROR: "magenta",
+}
+_NARROW = {
+    Status.PASSED: "Passed",
+    Status.FAILED: "Failed",
+    Status.NOT_REVIEWED: "Not rev.",
+    Status.NOT_APPLICABLE: "N/A",
+    Status.PROFILE_ERROR: "Error",
 }
 _SEVERITY_STYLES = {Severity.CRITICAL: "bold red", Severity.HIGH: "red", Severity.MEDIUM: "yellow"}
 
@@ -72,6 +80,35 @@ def print_summary(
         _print_rest(console, len(reasons) - _REASONS, "reasons")
     if verdict is not None:
         _print_verdict(console, verdict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One target of several: what was found, or in words what was not; `words` may be both."""
+
+    target: str
+    summary: Summary | None
+    words: str
+    bad: bool = False
+
+
+def print_overview(console: Console, rows: Iterable[Row]) -> None:
+    """Print a table of targets with the counts of their controls."""
+    table = _table("")
+    table.add_column("Target", overflow="fold", ratio=3)
+    for status in Status:
+        table.add_column(_NARROW[status], justify="right", no_wrap=True)
+    table.add_column("Outcome", overflow="fold", ratio=2)
+    for row in rows:
+        counts = [row.summary.count(status) if row.summary else None for status in Status]
+        cells = [
+            Text("") if count is None else Text(str(count), style=_STYLES[status] if count else "dim")
+            for status, count in zip(Status, counts, strict=True)
+        ]
+        table.add_row(
+            _plain(row.target, _SHORT), *cells, _plain(row.words, _SHORT // 2, "bold red" if row.bad else "")
+        )
+    console.print(table)
 
 
 def _print_bad(console: Console, status: Status, findings: Sequence[Finding], limit: int) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,6 +49,11 @@ class Connection:
     hello: dict[str, Any] | None = None
     """What the agent said of itself, once it was greeted."""
 
+    def abort(self) -> None:
+        """Shut the client's end down, so that a thread that waits for the agent wakes at once."""
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.stream.read_fd)) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
 
 def _tell_nobody(_text: str) -> None:
     """Take what a runtime is doing for so long, where nobody wants to know."""
@@ -66,6 +74,12 @@ class Runtime(ABC):
         self.auditing = auditing
         self.tell: Callable[[str], None] = _tell_nobody
         self.stop = Stop()
+
+    @classmethod
+    def expand(cls, uri: str, name: str, auditing: Auditing) -> list[str]:
+        """Return the URIs of the targets that one URI means, each of them one target."""
+        del name, auditing
+        return [uri]
 
     @abstractmethod
     def job(self) -> dict[str, Any]:
@@ -89,14 +103,77 @@ class Runtime(ABC):
     def explained(self, broke: ScanError, complaint: str) -> ScanError:
         """Return why a scan broke off: the error with what the agent said last, where it said anything."""
         lines = complaint.splitlines()
-        return ScanError(f"{broke.cause} ({lines[-1][:300]})", broke.remedy) if lines else broke
+        if not lines:
+            return broke
+        return ScanError(f"{broke.cause} ({lines[-1][:300]})", broke.remedy, transient=broke.transient)
 
 
 def resolve(uri: str, auditing: Auditing | None = None) -> Runtime:
     """Return the runtime for a target URI (train's spelling); raises CallError naming the forms there are."""
+    kind, name = _kind(uri)
+    return kind(uri, name, auditing or Auditing())
+
+
+def _kind(uri: str) -> tuple[type[Runtime], str]:
     scheme, separator, name = uri.partition("://")
     if not separator or scheme not in _RUNTIMES or not name:
         raise CallError(f"{uri!r} is not a target", f"write one of {', '.join(FORMS)}")
     module, _, attribute = _RUNTIMES[scheme].partition(":")
-    runtime: Runtime = getattr(importlib.import_module(module), attribute)(uri, name, auditing or Auditing())
-    return runtime
+    kind: type[Runtime] = getattr(importlib.import_module(module), attribute)
+    return kind, name
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user wants scanned: URIs, and what is to be looked for in a cluster."""
+
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    namespace: str = ""
+    all_namespaces: bool = False
+
+    @property
+    def looks(self) -> bool:
+        """Whether pods are to be looked for."""
+        return bool(self.selector or self.namespace or self.all_namespaces)
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """The targets that a selection means, each once, and what is to be told of the selection."""
+
+    uris: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    failed: Mapping[str, ScanError] = field(default_factory=dict)
+    """Those among `uris` of which could not be found out what they mean."""
+
+
+def expand(selection: Selection, auditing: Auditing) -> Expanded:
+    """Find out which targets are meant; raises CallError for what is no target, ScanError without any.
+
+    One of several that can't be looked up is a failure of that one alone.
+    """
+    uris: list[str] = []
+    failed: dict[str, ScanError] = {}
+    notes: list[str] = []
+    kinds = {uri: _kind(uri) for uri in selection.targets}
+    for uri, (kind, name) in kinds.items():
+        try:
+            uris += kind.expand(uri, name, auditing)
+        except ScanError as error:
+            if len(kinds) == 1 and not selection.looks:
+                raise
+            uris.append(uri)
+            failed[uri] = error
+    if selection.looks:
+        select = importlib.import_module("toolkit.runtimes.kubernetes.select")  # its client loads for 0.5 s
+        found, notes = select.find(
+            selection.selector,
+            selection.namespace,
+            all_namespaces=selection.all_namespaces,
+            auditing=auditing,
+        )
+        uris += found
+    if not uris:
+        raise ScanError("nothing that could be scanned was found", "name a target with --target")
+    return Expanded(tuple(dict.fromkeys(uris)), tuple(notes), failed)

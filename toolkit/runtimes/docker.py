@@ -25,7 +25,7 @@ from docker.models.images import Image
 from toolkit import dockers
 from toolkit.agent.source import source_sha256
 from toolkit.agent.stream import Stream
-from toolkit.auditor import AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCAN_LABEL, deadline_label
+from toolkit.auditor import ADDING, AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCAN_LABEL, deadline_label
 from toolkit.bundle.build import FORMAT, Bundle
 from toolkit.errors import ScanError
 from toolkit.runtimes.base import Bundles, Connection, Runtime
@@ -136,6 +136,7 @@ class DockerRuntime(Runtime):
         """Start the auditor container and speak to its agent; it is removed in any case."""
         del bundle
         remove_leftovers(self._client)
+        self.tell(ADDING)
         container = self._create(timeout)
         try:
             with conversation(self._client, container, timeout) as connection:
@@ -184,13 +185,17 @@ class DockerRuntime(Runtime):
             )
         except _NO_ANSWER:
             return ScanError(
-                f"the {self.scheme} engine went away during the scan", "scan again once it answers"
+                f"the {self.scheme} engine went away during the scan",
+                "scan again once it answers",
+                transient=True,
             )
         again = "scan again once it keeps running"
         if now.attrs["State"]["StartedAt"] != self._container.attrs["State"]["StartedAt"]:
-            return ScanError(f"the container {self.name} was restarted during the scan", again)
+            cause = f"the container {self.name} was restarted during the scan"
+            return ScanError(cause, again, transient=True)
         if now.status != "running":
-            return ScanError(f"the container {self.name} stopped during the scan ({now.status})", again)
+            cause = f"the container {self.name} stopped during the scan ({now.status})"
+            return ScanError(cause, again, transient=True)
         return super().explained(broke, complaint)
 
 

@@ -15,6 +15,8 @@ from toolkit.runtimes.base import Connection
 
 MAX_OUTPUT_BYTES = 300 << 20
 _TAIL_BYTES = 20_000
+_PASSING = ("the target ended during the scan", "the target ended or was restarted during the scan")
+"""What an agent says of targets that may be there again a little later."""
 OnLine = Callable[[str], None]
 
 
@@ -50,19 +52,20 @@ def converse(
         _Receiver(stream, folder, on_line, outcome).receive()
     except StreamError as error:
         raise ScanError(
-            f"the agent's stream broke off: {error}", "run again; if it stays so, report it"
+            f"the agent's stream broke off: {error}", "run again; if it stays so, report it", transient=True
         ) from None
 
 
 def greet(connection: Connection) -> dict[str, Any]:
     """Return what the agent says of itself, asked the first time; raises StreamError, ScanError."""
     if connection.hello is None:
-        connection.stream.send(Kind.HELLO, {"version": VERSION})
+        ours = source_sha256()
+        connection.stream.send(Kind.HELLO, {"version": VERSION, "agent": ours})
         frame = connection.stream.receive()
         if frame.kind is Kind.FAIL:
             raise _failure(frame)
         connection.hello = frame.json()
-        if connection.hello.get("agent") != source_sha256():
+        if connection.hello.get("agent") != ours:
             raise ScanError(
                 "the agent is of another version than this client", "build the auditor anew with this client"
             )
@@ -82,7 +85,8 @@ def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -
 def _failure(frame: Frame) -> BarescanError:
     said = frame.json()
     kind = CallError if said.get("status") == CallError.status else ScanError
-    return kind(str(said.get("cause")), str(said.get("remedy") or ""))
+    cause = str(said.get("cause"))
+    return kind(cause, str(said.get("remedy") or ""), transient=cause in _PASSING)
 
 
 class _Receiver:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from kubernetes import client
 
-from toolkit.auditor import Auditing, wait_arguments
+from toolkit.auditor import WAIT, Auditing, wait_arguments
 from toolkit.clusters import Cluster, RefusedError
 from toolkit.errors import ScanError
 from toolkit.runtimes.kubernetes import pods, words
@@ -59,14 +59,12 @@ class Auditors:
             for each in pod.status.ephemeral_container_statuses or []
             if each.state and each.state.running
         }
-        ours = self._container("")
+        wanted = self._auditing.image, WAIT, self._place.container
         return [
             Auditor(each.name, "ephemeral", False)
             for each in pod.spec.ephemeral_containers or []
             if each.name in running
-            and each.name.startswith(PREFIX)
-            and (each.image, each.args, each.target_container_name)
-            == (ours.image, ours.args, ours.target_container_name)
+            and (each.image, (each.args or [""])[0], each.target_container_name) == wanted
         ]
 
     def preflight(self, found: list[Auditor]) -> None:

@@ -80,7 +80,7 @@ _REFUSALS = (
         "see: kubectl get pod {place.pod} --namespace {place.namespace} -o yaml",
     ),
     _Rule(
-        r"ephemeralContainers.*(may not be changed|Duplicate value)",
+        r"may not be changed|Duplicate value",
         "the name of the auditor is taken in the pod {place.pod}",
         "scan again: it gets another one",
         transient=True,
