@@ -10,17 +10,33 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 import yaml
 from kubernetes import client
 from kubernetes.config import kube_config
 
+from tests.kubernetes.clusters import RealCluster
 from toolkit import clusters
 from toolkit.clusters import Cluster, RefusedError
 
 
+def kubeconfig() -> str:
+    """Return the path that BARESCAN_KUBECONFIG names; skips where it names none, K3s is for others."""
+    given = os.environ.get("BARESCAN_KUBECONFIG", "")
+    if not given:
+        pytest.skip("BARESCAN_KUBECONFIG names no kubeconfig")
+    return given
+
+
+def load(image: str) -> str:
+    """Load an image of the engine into the cluster and return its name; skips where no command does that."""
+    RealCluster(Path(kubeconfig()), os.environ.get("BARESCAN_CLUSTER_LOAD", "")).load(image)
+    return image
+
+
 def reached() -> Cluster:
     """Return the cluster, whatever KUBECONFIG says."""
-    with patch.object(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", os.environ["BARESCAN_KUBECONFIG"]):
+    with patch.object(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig()):
         return clusters.connect()
 
 
@@ -48,7 +64,7 @@ def exists(cluster: Cluster, namespace: str) -> bool:
 
 def as_user(path: Path, user: Mapping[str, str]) -> str:
     """Write a kubeconfig for the cluster with these credentials; return its path."""
-    given = yaml.safe_load(Path(os.environ["BARESCAN_KUBECONFIG"]).read_text())
+    given = yaml.safe_load(Path(kubeconfig()).read_text())
     for each in given["users"]:
         each["user"] = dict(user)
     path.write_text(yaml.safe_dump(given))

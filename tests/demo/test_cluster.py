@@ -15,7 +15,6 @@ import pytest
 from kubernetes import client
 
 from tests import clusters
-from toolkit import auditor
 from toolkit.clusters import Cluster, RefusedError
 from toolkit.demo import cluster as demo
 from toolkit.errors import ScanError
@@ -58,6 +57,12 @@ def run(tmp_path: Path) -> Demo:
 
 
 @pytest.fixture
+def image(auditor_image: str) -> str:
+    """The auditor image of this very version, in the cluster."""
+    return clusters.load(auditor_image)
+
+
+@pytest.fixture
 def reached() -> Iterator[Cluster]:
     """The cluster, without the demo's namespace before and after."""
     found = clusters.reached()
@@ -84,20 +89,24 @@ def test_calls_that_mean_nothing(run, arguments, words):
     assert words in errors
 
 
+@pytest.mark.bundle
+@pytest.mark.docker
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_pods_are_made_scanned_and_removed(run, reached):
-    status, output, errors = run("--on", "kubernetes")
+def test_pods_are_made_scanned_and_removed(run, reached, image):
+    status, output, errors = run("--on", "kubernetes", "--image", image)
     assert status == 0, errors
     assert run.scanned() == [f"k8s-container://{demo.NAMESPACE}/{name}/app" for name in sorted(demo.PODS)]
     assert output.count("Compliance") == len(demo.PODS)
     assert not clusters.exists(reached, demo.NAMESPACE)
 
 
+@pytest.mark.bundle
+@pytest.mark.docker
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_what_is_kept_is_cleared_by_the_next(run, reached):
-    status, _, errors = run("--on", "kubernetes", "--keep", *IMAGE)
+def test_what_is_kept_is_cleared_by_the_next(run, reached, image):
+    status, _, errors = run("--on", "kubernetes", "--image", image, "--keep", *IMAGE)
     assert status == 0, errors
     assert f"kubectl delete namespace {demo.NAMESPACE}" in errors
     first = reached.call(reached.core.read_namespace, demo.NAMESPACE).metadata
@@ -109,19 +118,21 @@ def test_what_is_kept_is_cleared_by_the_next(run, reached):
     assert {each.spec.containers[0].image for each in pods.values()} == {demo.STATIC}
     assert [name for name, each in pods.items() if each.spec.share_process_namespace] == [demo.SHARED]
 
-    status, _, errors = run("--on", "kubernetes", *IMAGE)
+    status, _, errors = run("--on", "kubernetes", "--image", image, *IMAGE)
     assert status == 0, errors
     assert "removing what an earlier demo left" in errors
     assert not clusters.exists(reached, demo.NAMESPACE)
     assert demo.LABEL in first.labels
 
 
+@pytest.mark.bundle
+@pytest.mark.docker
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["making the namespace", "scan: "])
-def test_an_interrupted_demo_leaves_nothing(run, reached, number, moment):
-    process = run.start("--on", "kubernetes", *IMAGE)
+def test_an_interrupted_demo_leaves_nothing(run, reached, number, moment, image):
+    process = run.start("--on", "kubernetes", "--image", image, *IMAGE)
     for line in process.stderr:
         if line.startswith(moment):
             break
@@ -157,15 +168,40 @@ def test_an_image_that_is_not_there_is_told_once_with_how_to_load_it(run, reache
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_program_that_ends_is_told_and_only_a_run_of_ours_is_removed(reached):
+def test_a_program_that_does_not_start_is_told_and_only_a_run_of_ours_is_removed(reached):
     demo._make_namespace(reached, "this-run")
-    demo._make_pod(reached, demo._pod("ends", auditor.IMAGE))  # whose agent ends when nobody speaks to it
+    pod = demo._pod("ends", demo.STATIC)
+    assert pod.spec is not None
+    pod.spec.containers[0].command = ["/nothing"]
+    demo._make_pod(reached, pod)
     with pytest.raises(ScanError, match="pod ends does not keep running"):
         demo._await_running(reached)
     demo._remove(reached, "another-run")
     assert reached.call(reached.core.read_namespace, demo.NAMESPACE).status.phase == "Active"
     demo._remove(reached, "this-run")
     assert not clusters.exists(reached, demo.NAMESPACE)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_what_can_not_be_removed_is_told_and_does_not_hide_why_it_ended(reached, monkeypatch, interrupted):
+    said: list[str] = []
+    here = reached._configuration.host
+
+    def run_into_a_dead_server() -> None:
+        with demo.targets(reached, "registry.example/auditor:1", demo.STATIC, said.append):
+            monkeypatch.setattr(reached._configuration, "host", "http://127.0.0.1:1")
+            if interrupted:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt if interrupted else ScanError) as caught:
+        run_into_a_dead_server()
+    monkeypatch.setattr(reached._configuration, "host", here)
+    told = said[-1] if interrupted else str(caught.value)
+    assert f"the namespace {demo.NAMESPACE} was not removed" in told
+    assert f"kubectl delete namespace {demo.NAMESPACE}" in told
+    assert clusters.exists(reached, demo.NAMESPACE)
 
 
 @pytest.mark.cluster

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import clusters
 from tests.clusters import as_user, with_rights
 from tests.doctor.conftest import NOWHERE, kubeconfig
 
@@ -75,7 +75,7 @@ class TestRealCluster:
     @pytest.fixture(autouse=True)
     def _elsewhere(self, monkeypatch):
         monkeypatch.setenv("DOCKER_HOST", NOWHERE["DOCKER_HOST"])
-        monkeypatch.setenv("KUBECONFIG", os.environ["BARESCAN_KUBECONFIG"])
+        monkeypatch.setenv("KUBECONFIG", clusters.kubeconfig())
 
     def test_as_its_administrator(self, doctor, reached, namespace):
         said = doctor("--namespace", namespace)
@@ -150,7 +150,7 @@ class TestRealCluster:
         assert "does not accept these credentials" in said.words(CLUSTER, "API server")
 
     def test_a_kubeconfig_without_a_current_context(self, doctor, tmp_path):
-        given = yaml.safe_load(Path(os.environ["BARESCAN_KUBECONFIG"]).read_text())
+        given = yaml.safe_load(Path(clusters.kubeconfig()).read_text())
         name = given.pop("current-context")
         (tmp_path / "config").write_text(yaml.safe_dump(given))
         said = doctor("--context", name, KUBECONFIG=str(tmp_path / "config"))

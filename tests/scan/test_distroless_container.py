@@ -13,11 +13,15 @@ import time
 from pathlib import Path
 
 import pytest
+from kubernetes import client
 
 from tests import clusters
+from tests.kubernetes.clusters import eventually
 from toolkit import auditor
+from toolkit.clusters import Cluster, RefusedError
 from toolkit.demo import cluster as demo
 from toolkit.distroless_container import NAME, scan_arguments
+from toolkit.runtimes.kubernetes.rights import security_context
 
 COMMAND = str(Path(sys.executable).with_name(NAME))
 PROFILE = str(Path(__file__).parents[2] / "profiles" / "distroless-baseline")
@@ -142,25 +146,55 @@ def _await_handlers(pid: int) -> None:
     pytest.fail("SIGTERM is not caught")
 
 
+@pytest.mark.bundle
+@pytest.mark.docker
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_scan_is_the_same_scan(command, barescan, tmp_path):
-    environment = {"KUBECONFIG": os.environ["BARESCAN_KUBECONFIG"]}
-    cluster = clusters.reached()
-    if clusters.exists(cluster, demo.NAMESPACE):
-        pytest.skip(f"there is a namespace {demo.NAMESPACE}")
+def test_a_scan_is_the_same_scan(command, barescan, tmp_path, auditor_image):
+    environment = {"KUBECONFIG": clusters.kubeconfig()}
     (tmp_path / "gate.yml").write_text("failed:\n  critical: {max: 0}\n")
-    profile = "scap:debian12#anssi_bp28_minimal"
-    with demo.targets(cluster, auditor.IMAGE, "", print) as targets:
-        names = targets[0].partition("://")[2].split("/")
-        arguments = [*names, profile]
+    cluster, image = clusters.reached(), clusters.load(auditor_image)
+    with clusters.own_namespace(cluster) as namespace:
+        _start(cluster, namespace, image)
+        arguments = [namespace, "web", "app", "scap:debian12#anssi_bp28_minimal"]
         done = [command(*arguments, **environment), command(*arguments, "gate.yml", **environment)]
         same = barescan(*scan_arguments(arguments), env=os.environ | environment)
-    assert [each.returncode for each in (*done, same)] == [100, 0, 100]
+    assert [each.returncode for each in (*done, same)] == [100, 0, 100], done[0].stderr
     reports = [json.loads((path / "report.hdf.json").read_text()) for path in barescan.scans()]
     assert len(reports) == 3
     assert len({_statuses(report) for report in reports}) == 1
     assert "Compliance" in done[0].stdout
+
+
+def _start(cluster: Cluster, namespace: str, image: str) -> None:
+    """Run a pod with the auditor of this very version as a sidecar, for the command takes no --image."""
+    pod = demo._pod("web", demo.STATIC)
+    sidecar = client.V1Container(
+        name=auditor.SIDECAR,
+        image=image,
+        args=auditor.wait_arguments(None),
+        security_context=security_context(),
+    )
+    assert pod.spec is not None
+    pod.spec.containers.append(sidecar)
+    pod.spec.share_process_namespace = True
+    eventually(lambda: _made(cluster, namespace, pod))
+    eventually(lambda: _runs(cluster, namespace))
+
+
+def _made(cluster: Cluster, namespace: str, pod: client.V1Pod) -> bool:
+    try:
+        cluster.call(cluster.core.create_namespaced_pod, namespace, pod)
+    except RefusedError as refusal:
+        if "serviceaccount" in refusal.message:  # which a new namespace has a moment later
+            return False
+        raise
+    return True
+
+
+def _runs(cluster: Cluster, namespace: str) -> bool:
+    states = cluster.call(cluster.core.read_namespaced_pod, "web", namespace).status.container_statuses
+    return bool(states) and all(each.state.running for each in states)
 
 
 def _statuses(report):

@@ -17,7 +17,7 @@ from toolkit import auditor
 from toolkit.clusters import Cluster, RefusedError
 from toolkit.demo.cache import Progress
 from toolkit.demo.distroless import NONROOT
-from toolkit.errors import ScanError
+from toolkit.errors import BarescanError, ScanError
 from toolkit.runtimes.kubernetes import nodes, words
 
 NAMESPACE = "barescan-demo"
@@ -57,12 +57,26 @@ def targets(
             _make_pod(cluster, _pod(name, image or own))
         _await_running(cluster)
         yield [f"k8s-container://{NAMESPACE}/{name}/{CONTAINER}" for name in PODS]
-    finally:
-        if keep:
-            progress(f"kept; remove it with: kubectl delete namespace {NAMESPACE}")
-        else:
-            progress(f"removing the namespace {NAMESPACE}")
-            _remove(cluster, run)
+    except BaseException:
+        if error := _end(cluster, run, progress, keep=keep):
+            progress(str(error))  # why it ended matters more
+        raise
+    if error := _end(cluster, run, progress, keep=keep):
+        raise error
+
+
+def _end(cluster: Cluster, run: str, progress: Progress, *, keep: bool) -> ScanError | None:
+    """Remove what was made; return the error when that can't be done."""
+    by_hand = f"kubectl delete namespace {NAMESPACE}"
+    if keep:
+        progress(f"kept; remove it with: {by_hand}")
+        return None
+    progress(f"removing the namespace {NAMESPACE}")
+    try:
+        _remove(cluster, run)
+    except BarescanError as error:
+        return ScanError(f"the namespace {NAMESPACE} was not removed: {error.cause}", f"remove it: {by_hand}")
+    return None
 
 
 def _check_images(cluster: Cluster, ours: list[str], auditor_image: str) -> None:

@@ -206,7 +206,8 @@ def _image(listed: list[Any], image: str) -> Finding:
         return unknown(f"{_NODES_MAY_NOT}: whether they have {image} is not known")
     where = nodes.having(listed, image)
     if where.everywhere:
-        return ok(f"{image} is on {'the node' if where.nodes == 1 else f'all {where.nodes} nodes'}")
+        which = "the node" if where.nodes == 1 else f"all {where.nodes} nodes"
+        return ok(f"{image} is on {which} (its version is seen when it starts)")
     load = words.load(image)
     if where.having:
         return unknown(f"{image} is known to be on {len(where.having)} of {where.nodes} nodes only", load)
