@@ -55,8 +55,6 @@ def test_every_namespace(printed: Printed) -> None:
 
 def test_the_flags_are_those_of_scan(printed: Printed) -> None:
     known = {f"--{each.name.replace('_', '-')}" for each in ns["scan"].get_arguments()}
-    if "--shard" not in known:
-        pytest.skip("scan takes one target only")
     flags = [
         "--all-namespaces",
         "--jobs",
