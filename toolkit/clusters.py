@@ -36,8 +36,6 @@ _RETRIES = urllib3.Retry(
 )
 """Some seven seconds in all: an API server that is restarted is back by then."""
 _AT_ONCE = urllib3.Retry(total=False)
-_HANDSHAKE = re.compile(r"Handshake status (\d+)")
-_SAID = re.compile(r"b(['\"])(\{.*\})\s*(?:\\n)?\1", re.DOTALL)
 
 websocket.setdefaulttimeout(_TIMEOUT[1])  # the client sets none, and an exec would wait for ever
 
@@ -138,17 +136,13 @@ class Cluster:
             raise self._not_executed(error) from None
 
     def _not_executed(self, error: ApiException) -> Exception:
-        """Return what the server said to a handshake, which the client only has as text."""
-        text = str(error.reason)
-        found = _HANDSHAKE.search(text)
-        if not found:
+        """Return what the server answered to a handshake: the client has put its own words in the way."""
+        answer = error.__context__
+        if not isinstance(answer, websocket.WebSocketBadStatusException):
             return unreachable(self.host, error)
-        said = _SAID.search(text)
-        message, reason = text, ""
-        if said:
-            body = said[2].encode().decode("unicode_escape", errors="replace")
-            message, reason = _words(body, text)
-        return RefusedError(int(found[1]), message, reason)
+        said = answer.resp_body or b""
+        body = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        return RefusedError(answer.status_code, *_words(body, str(error.reason)))
 
 
 def connect(context: str = "") -> Cluster:

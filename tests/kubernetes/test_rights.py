@@ -8,7 +8,9 @@ import pytest
 
 from tests.kubernetes.clusters import Cluster
 from tests.kubernetes.scanning import Scanner, kubeconfig_is
+from toolkit import clusters
 from toolkit.auditor import Auditing
+from toolkit.clusters import RefusedError
 from toolkit.errors import ScanError
 from toolkit.manifests.rbac import Scope, rules
 from toolkit.runtimes.kubernetes import select
@@ -74,3 +76,25 @@ def test_without_the_right_to_list_pods_a_selection_says_so(
     account = cluster.kubeconfig_for(namespace, "named", _rules(cluster, Scope(namespace, pods=(pod,))))
     with kubeconfig_is(account), pytest.raises(ScanError, match="may not list pods in the namespace"):
         select.find("app=web", namespace, all_namespaces=False, auditing=Auditing())
+
+
+@pytest.mark.parametrize(
+    ("pod", "container", "status", "words"),
+    [
+        ("target", "app", 403, 'cannot get resource "pods/exec" in API group ""'),
+        ("target", "zzz", 400, "container zzz is not valid for pod target"),
+        ("nope", "app", 404, 'pods "nope" not found'),
+    ],
+)
+def test_what_is_said_to_an_exec_that_is_refused_arrives_word_by_word(
+    cluster: Cluster, namespace: str, distroless: str, pod: str, container: str, status: int, words: str
+) -> None:
+    cluster.pod(namespace, distroless)
+    nothing = cluster.kubeconfig_for(namespace, "nothing", [])
+    with kubeconfig_is(nothing if status == 403 else cluster.kubeconfig):
+        api = clusters.connect()
+        with pytest.raises(RefusedError) as raised:
+            api.execute(namespace, pod, container, ["true"])
+    assert raised.value.status == status
+    assert words in raised.value.message
+    assert "Handshake" not in raised.value.message
