@@ -47,6 +47,10 @@ class StreamError(Exception):
     """The stream broke, was malformed, or did not answer in time."""
 
 
+class DeadlineError(StreamError):
+    """It did not answer in time."""
+
+
 class Frame(NamedTuple):
     """One frame: its kind and its payload."""
 
@@ -146,7 +150,7 @@ class Stream:
             return None
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise StreamError("the deadline has passed")
+            raise DeadlineError("the deadline has passed")
         return left
 
     def _wait(self, fd: int, event: int) -> None:
@@ -154,7 +158,7 @@ class Stream:
         poll.register(fd, event)
         left = self._left()
         if not poll.poll(None if left is None else int(left * 1000) + 1):
-            raise StreamError("the deadline has passed")
+            raise DeadlineError("the deadline has passed")
 
     def _read(self, length: int) -> bytes:
         parts: list[bytes] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,6 +26,7 @@ _RUNTIMES = {
     "pid": "toolkit.runtimes.local:PidRuntime",
     "rootfs": "toolkit.runtimes.local:RootfsRuntime",
 }
+_SEARCH = "toolkit.runtimes.kubernetes.select"
 Bundles = Callable[[], Bundle]
 """Returns the bundle of this host, built first where there is none."""
 FORMS = (
@@ -43,8 +46,16 @@ class Connection:
 
     stream: Stream
     complaint: str = ""
+    end: socket.socket | None = None
+    """The client's end of the stream."""
     hello: dict[str, Any] | None = None
     """What the agent said of itself, once it was greeted."""
+
+    def abort(self) -> None:
+        """Shut the stream down, from whatever thread: who waits for it is woken and finds it closed."""
+        if self.end is not None:
+            with contextlib.suppress(OSError):  # it was closed meanwhile
+                self.end.shutdown(socket.SHUT_RDWR)
 
 
 def _tell_nobody(_text: str) -> None:
@@ -66,6 +77,12 @@ class Runtime(ABC):
         self.auditing = auditing
         self.tell: Callable[[str], None] = _tell_nobody
         self.stop = Stop()
+
+    @classmethod
+    def expand(cls, uri: str, name: str, auditing: Auditing) -> list[str]:
+        """Return the URIs of the single targets that a URI means; most mean themselves."""
+        del name, auditing
+        return [uri]
 
     @abstractmethod
     def job(self) -> dict[str, Any]:
@@ -89,14 +106,67 @@ class Runtime(ABC):
     def explained(self, broke: ScanError, complaint: str) -> ScanError:
         """Return why a scan broke off: the error with what the agent said last, where it said anything."""
         lines = complaint.splitlines()
-        return ScanError(f"{broke.cause} ({lines[-1][:300]})", broke.remedy) if lines else broke
+        if not lines:
+            return broke
+        return ScanError(f"{broke.cause} ({lines[-1][:300]})", broke.remedy, transient=broke.transient)
 
 
 def resolve(uri: str, auditing: Auditing | None = None) -> Runtime:
     """Return the runtime for a target URI (train's spelling); raises CallError naming the forms there are."""
+    kind, name = _kind(uri)
+    return kind(uri, name, auditing or Auditing())
+
+
+def _kind(uri: str) -> tuple[type[Runtime], str]:
     scheme, separator, name = uri.partition("://")
     if not separator or scheme not in _RUNTIMES or not name:
         raise CallError(f"{uri!r} is not a target", f"write one of {', '.join(FORMS)}")
     module, _, attribute = _RUNTIMES[scheme].partition(":")
-    runtime: Runtime = getattr(importlib.import_module(module), attribute)(uri, name, auditing or Auditing())
-    return runtime
+    kind: type[Runtime] = getattr(importlib.import_module(module), attribute)
+    return kind, name
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which targets the user asked for: by name, and in a cluster by label and namespace."""
+
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    namespace: str = ""
+    all_namespaces: bool = False
+
+    @property
+    def searches(self) -> bool:
+        """Whether a cluster is to be asked which targets there are."""
+        return bool(self.selector or self.namespace or self.all_namespaces)
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """The single targets of a selection, each once, and what the user should know of those left out."""
+
+    uris: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def expand(selection: Selection, auditing: Auditing | None = None) -> Expanded:
+    """Return the single targets that are meant, in the order in which they were named.
+
+    Raises CallError for what is no target, ScanError where nothing is found: that is never a pass.
+    """
+    auditing = auditing or Auditing()
+    uris, notes = list[str](), list[str]()
+    for uri in selection.targets:
+        kind, name = _kind(uri)
+        uris += kind.expand(uri, name, auditing)
+    if selection.searches:
+        found, notes = importlib.import_module(_SEARCH).find(
+            selection.selector,
+            selection.namespace,
+            all_namespaces=selection.all_namespaces,
+            auditing=auditing,
+        )
+        uris += found
+    if not uris:
+        raise ScanError("not one target was found", "check what --target, --selector and --namespace name")
+    return Expanded(tuple(dict.fromkeys(uris)), tuple(notes))

@@ -76,7 +76,9 @@ class DockerRuntime(Runtime):
             image, said = container.attrs["Config"]["Image"], container.attrs["State"].get("Error")
             why = f" ({said[:300]})" if said else ""
             raise ScanError(
-                f"the container {self.name} {cause}{why}", f"{remedy}, or scan its image with image://{image}"
+                f"the container {self.name} {cause}{why}",
+                f"{remedy}, or scan its image with image://{image}",
+                transient=container.status == "restarting",
             )
         return container
 
@@ -185,13 +187,17 @@ class DockerRuntime(Runtime):
             )
         except _NO_ANSWER:
             return ScanError(
-                f"the {self.scheme} engine went away during the scan", "scan again once it answers"
+                f"the {self.scheme} engine went away during the scan",
+                "scan again once it answers",
+                transient=True,
             )
         again = "scan again once it keeps running"
         if now.attrs["State"]["StartedAt"] != self._container.attrs["State"]["StartedAt"]:
-            return ScanError(f"the container {self.name} was restarted during the scan", again)
+            cause = f"the container {self.name} was restarted during the scan"
+            return ScanError(cause, again, transient=True)
         if now.status != "running":
-            return ScanError(f"the container {self.name} stopped during the scan ({now.status})", again)
+            cause = f"the container {self.name} stopped during the scan ({now.status})"
+            return ScanError(cause, again, transient=True)
         return super().explained(broke, complaint)
 
 
@@ -277,7 +283,8 @@ def conversation(client: Any, container: Container, timeout: float) -> Iterator[
         attached.close()
         raise _refused(error) from None
     ours, theirs = socket.socketpair()
-    connection = Connection(Stream(ours.fileno(), ours.fileno(), time.monotonic() + timeout + _GRACE_SECONDS))
+    deadline = time.monotonic() + timeout + _GRACE_SECONDS
+    connection = Connection(Stream(ours.fileno(), ours.fileno(), deadline), end=ours)
     pumps = [
         threading.Thread(target=_bring, args=(engine, theirs, connection), daemon=True),
         threading.Thread(target=_take, args=(theirs, engine), daemon=True),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.agent.source import source_sha256
-from toolkit.agent.stream import VERSION, Frame, Kind, Stream, StreamError
+from toolkit.agent.stream import VERSION, DeadlineError, Frame, Kind, Stream, StreamError
 from toolkit.engines.base import SentFile
 from toolkit.errors import BarescanError, CallError, ScanError
 from toolkit.runtimes.base import Connection
@@ -50,7 +50,9 @@ def converse(
         _Receiver(stream, folder, on_line, outcome).receive()
     except StreamError as error:
         raise ScanError(
-            f"the agent's stream broke off: {error}", "run again; if it stays so, report it"
+            f"the agent's stream broke off: {error}",
+            "run again; if it stays so, report it",
+            transient=not isinstance(error, DeadlineError),
         ) from None
 
 
@@ -82,7 +84,8 @@ def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -
 def _failure(frame: Frame) -> BarescanError:
     said = frame.json()
     kind = CallError if said.get("status") == CallError.status else ScanError
-    return kind(str(said.get("cause")), str(said.get("remedy") or ""))
+    transient = said.get("transient") is True
+    return kind(str(said.get("cause")), str(said.get("remedy") or ""), transient=transient)
 
 
 class _Receiver:
