@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -31,13 +32,33 @@ def check_place(reports: Path) -> None:
 
 def new_folder(reports: Path, target_uri: str) -> Path:
     """Make and return `REPORTS/<UTC time>-<short id>/<target>/`; raises as `unwritable` returns."""
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    folder = reports / name / _as_file_name(target_uri)
+    return target_folder(new_run(reports), target_uri)
+
+
+def new_run(reports: Path) -> Path:
+    """Make and return `REPORTS/<UTC time>-<short id>/`; raises as `unwritable` returns."""
+    folder = reports / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     try:
-        folder.mkdir(parents=True, mode=0o700)
+        reports.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
     except OSError as error:
         raise unwritable(reports, error) from None
     return folder
+
+
+def target_folder(run: Path, target_uri: str) -> Path:
+    """Make and return `RUN/<target>/`, `RUN/<target>~2/` where that is taken, and so on; raises likewise."""
+    name = _as_file_name(target_uri)
+    for number in itertools.count(1):
+        folder = run / (name if number == 1 else f"{name}~{number}")
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise unwritable(run.parent, error) from None
+        return folder
+    raise AssertionError("there is always another number")
 
 
 def unwritable(path: Path, error: OSError) -> CallError | ScanError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from toolkit.reports.files import write_new
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles, Runtime, resolve
 from toolkit.runtimes.session import Outcome, converse
+from toolkit.stop import Stop
 
 FAILED, NOT_REVIEWED = 100, 101
 DEFAULT_TIMEOUT_SECONDS = 1800.0
@@ -42,6 +44,8 @@ class Request:
     remote_mounts: bool = False
     trust_target: bool = False
     auditing: Auditing = field(default_factory=Auditing)
+    attempt: int = 1
+    """Counted up when the target is scanned again because a scan broke off."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +79,31 @@ class Watcher:
     def control(self, progress: Progress) -> None:
         """Take one control that has finished."""
 
+    def again(self, error: BarescanError) -> None:
+        """Take why the target is going to be scanned anew."""
 
-def scan(request: Request, bundles: Bundles, watcher: Watcher | None = None) -> Result:
-    """Scan one target; every outcome, good or bad, leaves a `scan.json` in the run's folder.
 
-    `bundles` gives this host's bundle, for runtimes that use it. Raises CallError for what is wrong with the
-    call, ScanError when the target could not be scanned to a trustworthy end, InterruptedScanError on
-    KeyboardInterrupt.
+def scan(
+    request: Request,
+    bundles: Bundles,
+    watcher: Watcher | None = None,
+    *,
+    stop: Stop | None = None,
+    place: Callable[[], Path] | None = None,
+) -> Result:
+    """Scan one target; every outcome of a scan that began, good or bad, leaves a `scan.json` in its folder.
+
+    `bundles` gives this host's bundle, for runtimes that use it; `stop` is how another thread ends the scan,
+    `place` makes the folder (default: in a run of its own). Raises CallError for what is wrong with the call,
+    ScanError when the target could not be scanned to a trustworthy end, InterruptedScanError on
+    KeyboardInterrupt and when it was told to stop.
     """
     watcher = watcher or Watcher()
     if request.timeout <= 0:
         raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
     runtime = resolve(request.target, request.auditing)
     runtime.tell = watcher.phase
+    runtime.stop = stop or runtime.stop
     limits = threshold.load(request.threshold) if request.threshold else None
     runs.check_place(request.report_dir)
     with contextlib.closing(runtime):
@@ -96,7 +112,8 @@ def scan(request: Request, bundles: Bundles, watcher: Watcher | None = None) -> 
         plan = engine.plan(request.profile, request.options)  # before a bundle is built, where it needs none
         bundle = found()
         engines.require(engine)
-        folder = runs.new_folder(request.report_dir, request.target)
+        runtime.stop.check()
+        folder = place() if place else runs.new_folder(request.report_dir, request.target)
         return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
 
 
@@ -145,6 +162,10 @@ class _Scan:
         except BarescanError as error:
             self._record_failure(error)
             raise
+        except Exception as error:
+            self.log += traceback.format_exception(error)
+            self._record_failure(unforeseen(error))
+            raise
         self._record(status=result.status, complete=True)
         return result
 
@@ -181,7 +202,10 @@ class _Scan:
             self.watcher.warning(text)
 
     def _converse(self, job: dict[str, Any], folder: Path) -> None:
-        with self.runtime.attach(self.bundle.path, self.request.timeout) as connection:
+        with (
+            self.runtime.attach(self.bundle.path, self.request.timeout) as connection,
+            self.runtime.stop.calling(connection.abort),
+        ):
             self.watcher.phase(SCANNING)
             try:
                 converse(connection, job, self.plan.files, folder, self._on_line, self.outcome)
@@ -189,6 +213,7 @@ class _Scan:
                 broke = error
             else:
                 return
+        self.runtime.stop.check()  # then it is that which broke the stream
         # The agent's own words are complete only once it has ended.
         raise self.runtime.explained(broke, connection.complaint)
 
@@ -271,12 +296,21 @@ class _Scan:
             "started": self.started,
             "ended": runs.now(),
             "engine_seconds": self.outcome.engine_seconds,
+            "attempt": self.request.attempt,
             "status": status,
             "complete": complete,
             "warnings": self.warnings,
             "error": error,
         }
         runs.write_json(self.folder / "scan.json", content)
+
+
+def unforeseen(error: Exception) -> ScanError:
+    """Return what the user reads where barescan itself failed; the traceback is for the record."""
+    return ScanError(
+        f"barescan itself failed: {type(error).__name__}: {visible(str(error), 300)}",
+        "report it with the engine.log of this target, which has the traceback",
+    )
 
 
 def exit_status(summary: hdf.Summary, verdict: threshold.Verdict | None) -> int:

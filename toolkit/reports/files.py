@@ -68,6 +68,21 @@ def write_new(data: bytes, path: Path) -> None:
         raise ScanError(cause, "make room or name another report directory") from error
 
 
+def replace(data: bytes, path: Path) -> None:
+    """Write a file, or another in its place: readers see the old one or the new one, whole; mode 0600.
+
+    Raises OSError; nothing of the new one is left behind then.
+    """
+    draft = path.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        _write_draft(data, draft)
+        draft.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
 def _write_draft(data: bytes, draft: Path) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
