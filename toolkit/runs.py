@@ -39,8 +39,7 @@ def new_run(reports: Path) -> Path:
     """Make and return `REPORTS/<UTC time>-<short id>/`; raises as `unwritable` returns."""
     folder = reports / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     try:
-        reports.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
+        folder.mkdir(parents=True, mode=0o700)
     except OSError as error:
         raise unwritable(reports, error) from None
     return folder

@@ -99,22 +99,35 @@ def scan(
     KeyboardInterrupt and when it was told to stop.
     """
     watcher = watcher or Watcher()
-    if request.timeout <= 0:
-        raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
+    with _whatever_target():
+        if request.timeout <= 0:
+            raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
     runtime = resolve(request.target, request.auditing)
     runtime.tell = watcher.phase
     runtime.stop = stop or runtime.stop
-    limits = threshold.load(request.threshold) if request.threshold else None
-    runs.check_place(request.report_dir)
+    with _whatever_target():
+        limits = threshold.load(request.threshold) if request.threshold else None
+        runs.check_place(request.report_dir)
     with contextlib.closing(runtime):
         found = cache(lambda: runtime.bundle(bundles))
-        engine = engines.choose(request.engine, request.profile, _Manifest(found))
-        plan = engine.plan(request.profile, request.options)  # before a bundle is built, where it needs none
+        with _whatever_target():
+            engine = engines.choose(request.engine, request.profile, _Manifest(found))
+            plan = engine.plan(request.profile, request.options)  # before a bundle is built, if it needs none
         bundle = found()
         engines.require(engine)
         runtime.stop.check()
         folder = place() if place else runs.new_folder(request.report_dir, request.target)
         return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
+
+
+@contextlib.contextmanager
+def _whatever_target() -> Iterator[None]:
+    """Mark what is wrong with the call as wrong for any target."""
+    try:
+        yield
+    except CallError as error:
+        error.whatever_target = True
+        raise
 
 
 class _Manifest(Mapping[str, Any]):
@@ -305,7 +318,7 @@ class _Scan:
         runs.write_json(self.folder / "scan.json", content)
 
 
-def unforeseen(error: Exception) -> ScanError:
+def unforeseen(error: BaseException) -> ScanError:
     """Return what the user reads where barescan itself failed; the traceback is for the record."""
     return ScanError(
         f"barescan itself failed: {type(error).__name__}: {visible(str(error), 300)}",

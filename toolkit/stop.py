@@ -16,7 +16,7 @@ class Stop:
         """Nobody has asked yet."""
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], object]] = []
 
     @property
     def asked(self) -> bool:
@@ -42,7 +42,7 @@ class Stop:
         self.check()
 
     @contextmanager
-    def calling(self, call: Callable[[], None]) -> Iterator[None]:
+    def calling(self, call: Callable[[], object]) -> Iterator[None]:
         """Have `call` called, from the asking thread, when the end is asked for meanwhile."""
         with self._lock:
             self.check()
