@@ -15,17 +15,17 @@ from pathlib import Path
 from types import ModuleType
 
 from invoke import Collection, Context, Exit, ParseError, Program
-from rich.markup import escape
 
 import toolkit
 from toolkit import auditor, engines
 from toolkit import bench as measuring
+from toolkit import cli_fleet as scans
 from toolkit import scan as scanning
 from toolkit.bundle import build as bundles
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
-from toolkit.cli_base import complain, console, notes, say, task
+from toolkit.cli_base import complain, console, say, task
 from toolkit.cli_images import images
 from toolkit.cli_kubernetes import manifests
 from toolkit.demo import targets as demo_targets
@@ -33,22 +33,26 @@ from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
 from toolkit.demo.recipes import NAMES as DEMO_CONTAINERS
 from toolkit.engines.base import Options
 from toolkit.errors import CallError, ScanError
-from toolkit.progress import LiveWatcher
-from toolkit.reports.console import print_summary
+from toolkit.fleet import DEFAULT_JOBS
+from toolkit.manifests import checks
 from toolkit.reports.text import visible
 from toolkit.runs import write_json
-from toolkit.runtimes.base import FORMS, Bundles
+from toolkit.runtimes.base import FORMS, Selection
 
 _DEMO_PROFILE = "scap:debian12#anssi_bp28_high"
 _PROFILE_FORMS = "an InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID"
 _MOST_ROUNDS = 1000
+_LONGEST_KEEP = 86400
 _NO_TESTS = 5
 _OF_PYTEST = {2: 130, 3: 2, 4: 1}
 """What pytest ends with (interrupted, its own error, bad call) → the documented status."""
 
 
 _SCAN_HELP = {
-    "target": f"what to scan: {', '.join(FORMS)}",
+    "target": f"what to scan (may be repeated): {', '.join(FORMS)}",
+    "selector": "in a cluster: the containers of all pods with these labels, such as app=web,tier!=test",
+    "namespace": "in a cluster: those of this namespace (default: the context's); without --selector all",
+    "all-namespaces": "in a cluster: those of every namespace",
     "profile": f"{_PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
     "engine": f"one of {', '.join(engines.NAMES)}; auto (the default) goes by what the profile is",
     "input-file": "YAML file of inputs for an InSpec profile (may be repeated)",
@@ -63,15 +67,25 @@ _SCAN_HELP = {
     "trust-target": "scan also a target with SYS_PTRACE or DAC_READ_SEARCH, which could forge the result",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
+    "image-pull-policy": f"in a cluster: {', '.join(checks.PULL_POLICIES)} (default: Kubernetes' own)",
+    "context": "in a cluster: context of the kubeconfig (default: its current one)",
+    "keep": "in a cluster: seconds that the auditor waits for another scan after this one (default: 0)",
+    "jobs": f"how many targets are scanned at a time (default: {DEFAULT_JOBS})",
+    "retries": "how often a target is scanned again that was restarted or lost meanwhile (default: 0)",
+    "resume": "folder of a run that was cut short: its targets that have no result are scanned",
+    "shard": "I/N: only the targets that fall on part I of 0 to N-1, for N workers with the same flags",
     "gems": "directory of CINC Auditor's gems for the bundle (default: BARESCAN_GEMS)",
 }
 
 
-@task(help=_SCAN_HELP, iterable=["input_file", "input", "controls", "waiver_file"])
+@task(help=_SCAN_HELP, iterable=["target", "input_file", "input", "controls", "waiver_file"])
 def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     _context: Context,
-    target: str = "",
+    target: list[str] | None = None,
     profile: str = "",
+    selector: str = "",
+    namespace: str = "",
+    all_namespaces: bool = False,
     engine: str = "auto",
     input_file: list[str] | None = None,
     input: list[str] | None = None,  # noqa: A002 the flag's name
@@ -84,21 +98,30 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     trust_target: bool = False,
     image: str = auditor.IMAGE,
     privileged: bool = False,
+    image_pull_policy: str = "",
+    context: str = "",
+    keep: str = "0",
+    jobs: str = str(DEFAULT_JOBS),
+    retries: str = "0",
+    resume: str = "",
+    shard: str = "",
     gems: str = "",
 ) -> None:
-    """Scan one target with an unmodified profile, from inside its root, without touching it.
+    """Scan targets with an unmodified profile, from inside their roots, without touching them.
 
     Exit status: 0 passed; 100 controls failed (or the threshold was not met); 101 nothing failed but
-    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted.
+    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted. For many
+    targets the first of 130, 1, 2, 100, 101, 0 that occurred.
     """
-    if not target:
+    selection = Selection(tuple(target or []), selector, namespace, all_namespaces)
+    if not selection.targets and not selection.searches and not resume:
         raise CallError("no target was named", f"use --target with one of {', '.join(FORMS)}")
-    if not profile:
+    if not profile and not resume:
         raise CallError(
             "no profile was named", f"use --profile with {_PROFILE_FORMS}; `invoke profiles` lists some"
         )
     request = scanning.Request(
-        target=target,
+        target="",
         profile=profile,
         engine=engine,
         options=Options(
@@ -112,9 +135,24 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         timeout=_seconds(timeout),
         remote_mounts=include_remote_mounts,
         trust_target=trust_target,
-        auditing=auditor.Auditing(image, privileged),
+        auditing=auditor.Auditing(
+            image,
+            privileged,
+            pull_policy=checks.one_of(image_pull_policy, "--image-pull-policy", checks.PULL_POLICIES)
+            if image_pull_policy
+            else "",
+            keep=checks.number(keep, "--keep", 0, _LONGEST_KEEP, 600),
+            context=context,
+        ),
     )
-    raise Exit(code=_scan_and_show(request, lambda: _bundle(gems)))
+    wanted = scans.Wanted(
+        selection,
+        checks.number(jobs, "--jobs", 1, scans.MOST_JOBS, 8),
+        checks.number(retries, "--retries", 0, scans.MOST_RETRIES, 2),
+        Path(resume) if resume else None,
+        scans.shard(shard) if shard else None,
+    )
+    raise Exit(code=scans.run(request, wanted, lambda: _bundle(gems)))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -140,16 +178,6 @@ def _rounds(text: str) -> int:
 def _bundle(gems: str) -> bundles.Bundle:
     given = gems or os.environ.get("BARESCAN_GEMS", "")
     return bundles.ensure_bundle(Path(given) if given else None, progress=say)
-
-
-def _scan_and_show(request: scanning.Request, local: Bundles) -> int:
-    with LiveWatcher(notes, request.target) as watcher:
-        result = scanning.scan(request, local, watcher)
-    print_summary(console, result.report, result.verdict)
-    console.print(
-        f"report: {escape(str(result.folder / 'report.hdf.json'))}", highlight=False, soft_wrap=True
-    )
-    return result.status
 
 
 @task(
@@ -306,7 +334,7 @@ def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None
                 "--gems DIR or BARESCAN_GEMS=DIR gives it its gems"
             )
         for profile in profiles:
-            _scan_and_show(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
+            scans.one(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
     finally:
         demo_targets.down(name)
 

@@ -8,7 +8,8 @@ code.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -72,6 +73,53 @@ def print_summary(
         _print_rest(console, len(reasons) - _REASONS, "reasons")
     if verdict is not None:
         _print_verdict(console, verdict)
+
+
+class TargetLine(NamedTuple):
+    """One target of many: its controls by status where there is a result, exit status, cause of a failure."""
+
+    target: str
+    counts: Mapping[Status, int] | None
+    status: int | None
+    cause: str = ""
+
+
+def print_targets(console: Console, lines: Sequence[TargetLine]) -> None:
+    """Print what came of many targets, a line each, and why some have no result."""
+    table = _table("")
+    table.add_column("Target", overflow="fold")
+    for status in Status:
+        label = "Error" if status is Status.PROFILE_ERROR else status.label
+        table.add_column(label.replace(" ", "\n"), justify="right", no_wrap=True)
+    table.add_column("Exit\nstatus", justify="right", no_wrap=True)
+    for line in lines:
+        cells = [_count_of(line, status) for status in Status]
+        end = Text("·" if line.status is None else str(line.status), style="bold" if line.cause else "")
+        table.add_row(_plain(line.target, 4 * _SHORT), *cells, end)
+    console.print(table)
+    by_cause: dict[str, list[str]] = {}
+    for line in lines:
+        if line.cause:
+            by_cause.setdefault(line.cause, []).append(line.target)
+    if by_cause:
+        console.print(_causes(by_cause))
+
+
+def _causes(by_cause: Mapping[str, Sequence[str]]) -> Table:
+    table = _table("Without a result")
+    table.add_column("Count", justify="right", no_wrap=True)
+    table.add_column("Cause", overflow="fold", ratio=4)
+    table.add_column("Targets", overflow="fold", ratio=3)
+    for cause, targets in sorted(by_cause.items(), key=lambda item: -len(item[1])):
+        table.add_row(Text(str(len(targets))), _plain(cause, 2 * _SHORT), _some(targets))
+    return table
+
+
+def _count_of(line: TargetLine, status: Status) -> Text:
+    if line.counts is None:
+        return Text("")
+    count = line.counts.get(status, 0)
+    return Text(str(count), style=_STYLES[status]) if count else _number(0)
 
 
 def _print_bad(console: Console, status: Status, findings: Sequence[Finding], limit: int) -> None:
