@@ -17,9 +17,8 @@ from types import ModuleType
 from invoke import Collection, Context, Exit, ParseError, Program
 
 import toolkit
-from toolkit import auditor, engines
+from toolkit import auditor, engines, fleet
 from toolkit import bench as measuring
-from toolkit import cli_fleet as scans
 from toolkit import scan as scanning
 from toolkit.bundle import build as bundles
 from toolkit.bundle.archive import export
@@ -28,32 +27,34 @@ from toolkit.bundle.verify import verify
 from toolkit.cli_base import complain, console, say, task
 from toolkit.cli_images import images
 from toolkit.cli_kubernetes import manifests
+from toolkit.cli_scan import PROFILE_FORMS, Wanted, scan_and_show, show_one
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
 from toolkit.demo.recipes import NAMES as DEMO_CONTAINERS
 from toolkit.engines.base import Options
 from toolkit.errors import CallError, ScanError
-from toolkit.fleet import DEFAULT_JOBS
 from toolkit.manifests import checks
+from toolkit.manifests.checks import PULL_POLICIES
 from toolkit.reports.text import visible
 from toolkit.runs import write_json
 from toolkit.runtimes.base import FORMS, Selection
 
 _DEMO_PROFILE = "scap:debian12#anssi_bp28_high"
-_PROFILE_FORMS = "an InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID"
 _MOST_ROUNDS = 1000
-_LONGEST_KEEP = 86400
+_MOST_SECONDS = 7 * 86400
+_MOST_JOBS = 100
+_MOST_RETRIES = 20
 _NO_TESTS = 5
 _OF_PYTEST = {2: 130, 3: 2, 4: 1}
 """What pytest ends with (interrupted, its own error, bad call) → the documented status."""
 
 
 _SCAN_HELP = {
-    "target": f"what to scan (may be repeated): {', '.join(FORMS)}",
-    "selector": "in a cluster: the containers of all pods with these labels, such as app=web,tier!=test",
-    "namespace": "in a cluster: those of this namespace (default: the context's); without --selector all",
-    "all-namespaces": "in a cluster: those of every namespace",
-    "profile": f"{_PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
+    "target": f"what to scan (may be repeated): {', '.join(FORMS)}; a pod alone means all its containers",
+    "selector": "scan the pods with these labels, such as app=web,tier!=test, in --namespace",
+    "namespace": "the namespace to look for pods in (default: that of the context); alone: all pods there",
+    "all-namespaces": "look for pods in every namespace",
+    "profile": f"{PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
     "engine": f"one of {', '.join(engines.NAMES)}; auto (the default) goes by what the profile is",
     "input-file": "YAML file of inputs for an InSpec profile (may be repeated)",
     "input": "one input as NAME=VALUE (may be repeated); never logged",
@@ -67,13 +68,15 @@ _SCAN_HELP = {
     "trust-target": "scan also a target with SYS_PTRACE or DAC_READ_SEARCH, which could forge the result",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
-    "image-pull-policy": f"in a cluster: {', '.join(checks.PULL_POLICIES)} (default: Kubernetes' own)",
-    "context": "in a cluster: context of the kubeconfig (default: its current one)",
-    "keep": "in a cluster: seconds that the auditor waits for another scan after this one (default: 0)",
-    "jobs": f"how many targets are scanned at a time (default: {DEFAULT_JOBS})",
-    "retries": "how often a target is scanned again that was restarted or lost meanwhile (default: 0)",
-    "resume": "folder of a run that was cut short: its targets that have no result are scanned",
-    "shard": "I/N: only the targets that fall on part I of 0 to N-1, for N workers with the same flags",
+    "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS})",
+    "retries": "how often a scan that broke off, as when its target restarted, is tried again (default: 0)",
+    "resume": "folder of a run that was stopped, such as reports/2026…: scan what is missing, into the same",
+    "shard": "I/N: only part I (from 0) of N of the targets, by a hash of each URI; workers that share the "
+    "targets need not speak to each other",
+    "image-pull-policy": f"in a cluster, when the auditor image is pulled: {', '.join(PULL_POLICIES)} "
+    "(default: the cluster's own)",
+    "context": "context of the kubeconfig (default: the current one)",
+    "keep": "in a cluster, seconds that an auditor that was added waits for the next scan (default: 0)",
     "gems": "directory of CINC Auditor's gems for the bundle (default: BARESCAN_GEMS)",
 }
 
@@ -82,10 +85,10 @@ _SCAN_HELP = {
 def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     _context: Context,
     target: list[str] | None = None,
-    profile: str = "",
     selector: str = "",
     namespace: str = "",
     all_namespaces: bool = False,
+    profile: str = "",
     engine: str = "auto",
     input_file: list[str] | None = None,
     input: list[str] | None = None,  # noqa: A002 the flag's name
@@ -101,7 +104,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     image_pull_policy: str = "",
     context: str = "",
     keep: str = "0",
-    jobs: str = str(DEFAULT_JOBS),
+    jobs: str = str(fleet.DEFAULT_JOBS),
     retries: str = "0",
     resume: str = "",
     shard: str = "",
@@ -110,16 +113,15 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     """Scan targets with an unmodified profile, from inside their roots, without touching them.
 
     Exit status: 0 passed; 100 controls failed (or the threshold was not met); 101 nothing failed but
-    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted. For many
-    targets the first of 130, 1, 2, 100, 101, 0 that occurred.
+    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted. Of several
+    targets the first of 130, 1, 2, 100, 101 and 0 that occurred; one that can't be scanned stops no other.
+
+    barescan scan --profile scap:debian12#anssi_bp28_high --target docker://web --target docker://db
+    barescan scan --profile scap:debian12#anssi_bp28_high --namespace shop --selector app=web --jobs 8
+    barescan scan --resume reports/20260101T000000Z-1a2b3c
     """
-    selection = Selection(tuple(target or []), selector, namespace, all_namespaces)
-    if not selection.targets and not selection.searches and not resume:
-        raise CallError("no target was named", f"use --target with one of {', '.join(FORMS)}")
-    if not profile and not resume:
-        raise CallError(
-            "no profile was named", f"use --profile with {_PROFILE_FORMS}; `invoke profiles` lists some"
-        )
+    if image_pull_policy:
+        checks.one_of(image_pull_policy, "--image-pull-policy", PULL_POLICIES)
     request = scanning.Request(
         target="",
         profile=profile,
@@ -138,21 +140,20 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         auditing=auditor.Auditing(
             image,
             privileged,
-            pull_policy=checks.one_of(image_pull_policy, "--image-pull-policy", checks.PULL_POLICIES)
-            if image_pull_policy
-            else "",
-            keep=checks.number(keep, "--keep", 0, _LONGEST_KEEP, 600),
-            context=context,
+            image_pull_policy,
+            checks.number(keep, "--keep", 0, _MOST_SECONDS, 600),
+            context,
         ),
     )
-    wanted = scans.Wanted(
-        selection,
-        checks.number(jobs, "--jobs", 1, scans.MOST_JOBS, 8),
-        checks.number(retries, "--retries", 0, scans.MOST_RETRIES, 2),
+    wanted = Wanted(
+        request,
+        Selection(tuple(target or []), selector, namespace, all_namespaces),
+        checks.number(jobs, "--jobs", 1, _MOST_JOBS, fleet.DEFAULT_JOBS),
+        checks.number(retries, "--retries", 0, _MOST_RETRIES, 2),
         Path(resume) if resume else None,
-        scans.shard(shard) if shard else None,
+        shard,
     )
-    raise Exit(code=scans.run(request, wanted, lambda: _bundle(gems)))
+    raise Exit(code=scan_and_show(wanted, lambda: _bundle(gems)))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -334,7 +335,7 @@ def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None
                 "--gems DIR or BARESCAN_GEMS=DIR gives it its gems"
             )
         for profile in profiles:
-            scans.one(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
+            show_one(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
     finally:
         demo_targets.down(name)
 

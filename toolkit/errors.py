@@ -25,8 +25,6 @@ class BarescanError(Exception):
         self.remedy = remedy
         self.kept = ""
         """Where what was seen until then is, as a sentence; nothing where no scan had begun."""
-        self.whatever_target = False
-        """Whether the same would be wrong with any other target."""
 
     def __str__(self) -> str:
         """Return the sentence the user reads."""

@@ -1,396 +1,512 @@
-"""Many targets in one run: a scan each, some at a time. Nothing is printed here.
+"""Many targets in one run: each is one scan, and what becomes of one stops none of the others.
 
-The main thread takes signals, builds this host's bundle where a target needs it, and hears what came of each
-target; a pool of threads scans. What fails with one target never ends the scan of another.
+The scans run in threads. The main thread only waits, for Ctrl-C reaches it alone, and makes this host's
+bundle when the first scan asks for it. Nothing is printed here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
-import signal
+import queue
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from queue import SimpleQueue
-from types import FrameType
-from typing import NamedTuple
+from typing import Any, cast
 
 import toolkit
 from toolkit import runs
 from toolkit.bundle.build import Bundle
-from toolkit.errors import BarescanError, InterruptedScanError, ScanError
-from toolkit.ledger import Attempt, Entry, Ledger, State, counts
+from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
+from toolkit.reports import hdf
 from toolkit.reports.files import write_new
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles
-from toolkit.scan import Request, Result, Watcher, scan, unforeseen
+from toolkit.scan import FAILED, NOT_REVIEWED, Request, Result, Watcher, check, scan
 from toolkit.stop import Stop
 
-WORST_FIRST = (130, 1, 2, 100, 101, 0)
-"""Which exit status speaks for a run in which several occurred."""
 DEFAULT_JOBS = 4
-_INTERRUPTED = "the scan was interrupted"
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 15.0
-"""Before a target is scanned again; doubled each time between these."""
-
-
-class Shard(NamedTuple):
-    """One worker's part of the targets: those whose hash falls on `part` of 0 to `of` - 1."""
-
-    part: int
-    of: int
-
-    def takes(self, uri: str) -> bool:
-        """Say whether a target is of this part; the same on every machine."""
-        digest = hashlib.sha256(uri.encode(errors="surrogateescape")).digest()
-        return int.from_bytes(digest[:8], "big") % self.of == self.part
-
-    def __str__(self) -> str:
-        """Return it as the user writes it."""
-        return f"{self.part}/{self.of}"
-
-
-def overall(statuses: Iterable[int]) -> int:
-    """Return the exit status of a run; without any target there was nothing to fail."""
-    occurred = set(statuses)
-    return next((status for status in WORST_FIRST if status in occurred), 2 if occurred else 0)
-
-
-class Listener:
-    """What a front end may want to know while a run goes on; this one wants nothing.
-
-    `watch` is called from the thread that scans the target, the rest from the main one.
-    """
-
-    def watch(self, number: int, uri: str) -> Watcher:
-        """Return what wants to know of the scan of a target, which begins; numbers count from 1."""
-        del number, uri
-        return Watcher()
-
-    def ended(self, number: int, entry: Entry) -> None:
-        """Take what came of a target."""
-
-    def ending(self) -> None:
-        """Take that the user wants it to end, and that what runs is being ended."""
+_LONGEST_PAUSE = 30.0
+_WORST_FIRST = (InterruptedScanError.status, CallError.status, ScanError.status, FAILED, NOT_REVIEWED, 0)
+_TRACEBACK_FILES = ("engine.log", "traceback.log")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run."""
+    """How it went with one target; without a status it was not begun."""
 
-    folder: Path
-    entries: tuple[Entry, ...]
-    status: int
-    seconds: float
+    uri: str
+    status: int | None = None
+    seconds: float = 0.0
+    attempts: int = 0
+    folder: Path | None = None
+    cause: str = ""
+    remedy: str = ""
+    summary: hdf.Summary | None = None
+    earlier: bool = False
+    """Whether it was scanned before the run was resumed."""
 
     @property
-    def one_by_one(self) -> float:
-        """The sum of the seconds that the targets took, those scanned before it was resumed left out."""
-        return sum(entry.seconds for entry in self.entries if not entry.earlier)
+    def scanned(self) -> bool:
+        """Whether the scan came to its end."""
+        return self.summary is not None
+
+
+def exit_status(outcomes: Iterable[Outcome]) -> int:
+    """Return the worst: interrupted, a bad call, not scannable, failed, not reviewed, passed."""
+    occurred = {InterruptedScanError.status if each.status is None else each.status for each in outcomes}
+    return next((status for status in _WORST_FIRST if status in occurred), 0)
+
+
+def shard(uris: Iterable[str], index: int, count: int) -> tuple[str, ...]:
+    """Return those of the targets that worker `index` of `count` scans; it depends on the URI alone."""
+    return tuple(uri for uri in uris if _number(uri) % count == index)
+
+
+def _number(uri: str) -> int:
+    return int.from_bytes(hashlib.sha256(uri.encode(errors="surrogateescape")).digest())
+
+
+class FleetWatcher:
+    """What a front end may want to know of a run; called from several threads. This one wants nothing."""
+
+    def target(self, uri: str) -> AbstractContextManager[Watcher]:
+        """Return the watcher of a target whose scan begins; it is left when that ends."""
+        del uri
+        return nullcontext(Watcher())
+
+    def finished(self, outcome: Outcome, done: int, total: int) -> None:
+        """Take how it went with one target."""
+
+    def interrupted(self) -> None:
+        """Take that the scans that run are being ended."""
+
+
+@dataclass
+class Run:
+    """A run's folder, and its `run.json`: what was asked for, and how it went with each target so far."""
+
+    folder: Path
+    about: Mapping[str, Any]
+    outcomes: dict[str, Outcome]
+    before: float = 0.0
+    """Seconds that the run took before it was resumed."""
+    trouble: BarescanError | None = None
+    """Why `run.json` could not be written the last time."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run, or its resumption, began."""
+        return time.monotonic() - self._began
+
+    def write(self, *, ended: bool = False) -> None:
+        """Write or replace `run.json`; raises CallError or ScanError where that can't be done."""
+        outcomes = self.outcomes.values()
+        content = {
+            **self.about,
+            "ended": runs.now() if ended else None,
+            "status": exit_status(outcomes) if ended else None,
+            "seconds": round(self.before + self.seconds, 3),
+            "sum_of_seconds": round(sum(each.seconds for each in outcomes), 3),
+            "targets": [_as_json(each) for each in outcomes],
+        }
+        runs.write_run(self.folder, content)
+
+    def take(self, outcome: Outcome) -> int:
+        """Record how it went with a target; return how many have ended. It never raises."""
+        with self._lock:
+            self.outcomes[outcome.uri] = outcome
+            self._try_to_write()
+            return sum(each.status is not None for each in self.outcomes.values())
+
+    def end(self) -> None:
+        """Record that no more will come."""
+        with self._lock:
+            self._try_to_write(ended=True)
+
+    def _try_to_write(self, *, ended: bool = False) -> None:
+        try:
+            self.write(ended=ended)
+        except BarescanError as error:
+            self.trouble = error
+        else:
+            self.trouble = None
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "uri": outcome.uri,
+        "folder": outcome.folder.name if outcome.folder else None,
+        "status": outcome.status,
+        "seconds": round(outcome.seconds, 3),
+        "attempts": outcome.attempts,
+        "cause": outcome.cause or None,
+    }
+
+
+def describe(request: Request, *, jobs: int = 1, retries: int = 0, shard: str = "") -> dict[str, Any]:
+    """Return what `run.json` says was asked for: names of inputs, never their values."""
+    options = request.options
+    return {
+        "barescan": toolkit.__version__,
+        "started": runs.now(),
+        "profile": request.profile,
+        "engine": request.engine,
+        "options": {
+            "inputs": [name for name, _ in options.inputs],
+            "input_files": [str(path) for path in options.input_files],
+            "controls": list(options.controls),
+            "waiver_files": [str(path) for path in options.waiver_files],
+            "threshold": str(request.threshold) if request.threshold else None,
+            "timeout": request.timeout,
+            "remote_mounts": request.remote_mounts,
+            "trust_target": request.trust_target,
+            "image": request.auditing.image,
+            "privileged": request.auditing.privileged,
+        },
+        "jobs": jobs,
+        "retries": retries,
+        "shard": shard or None,
+    }
+
+
+def begin(uris: Iterable[str], request: Request, about: Mapping[str, Any]) -> Run:
+    """Make the folder of a run of these targets."""
+    return Run(runs.new_run(request.report_dir), about, {uri: Outcome(uri) for uri in uris})
+
+
+def resume(folder: Path, request: Request, about: Mapping[str, Any]) -> tuple[Run, Request]:
+    """Return a run there is, with what was scanned in it to the end, and the request that goes on with it.
+
+    Raises CallError when the folder is no run, and when what is asked now is not what was asked then.
+    """
+    said = runs.read_run(folder)
+    request = _the_same(request, said)
+    complete = runs.complete_scans(folder)
+    known = {str(each["uri"]): each for each in said["targets"]}
+    outcomes = {uri: _earlier(uri, complete.get(uri), each) for uri, each in known.items()}
+    kept: dict[str, Any] = {key: said.get(key) for key in ("started", "profile", "engine", "options")}
+    before = said.get("seconds")
+    run = Run(folder, {**about, **kept, "resumed": runs.now()}, outcomes)
+    run.before = float(before) if isinstance(before, int | float) else 0.0
+    return run, request
+
+
+def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
+    """Return the request with what the run remembers; raises CallError where it asks for something else."""
+    if request.profile not in {"", said["profile"]}:
+        raise CallError(
+            f"the run was made with the profile {visible(said['profile'], 200)}",
+            "leave --profile out, or begin a run of its own for another one",
+        )
+    had = said.get("options")
+    had = had if isinstance(had, dict) else {}
+    given = request.options
+    for flag, was, now in (
+        (
+            "--input and --input-file",
+            had.get("inputs") or had.get("input_files"),
+            given.inputs or given.input_files,
+        ),
+        ("--waiver-file", had.get("waiver_files"), given.waiver_files),
+        ("--threshold", had.get("threshold"), request.threshold),
+    ):
+        if was and not now:
+            raise CallError(
+                f"the run was made with {flag}, whose values it does not keep",
+                "give them again, the same ones",
+            )
+    controls = tuple(map(str, had.get("controls") or ()))
+    if given.controls and given.controls != controls:
+        raise CallError("the run was made with other --controls", "leave them out, or begin a run of its own")
+    engine = str(said.get("engine") or "auto") if request.engine == "auto" else request.engine
+    options = replace(given, controls=controls)
+    return replace(request, profile=str(said["profile"]), engine=engine, options=options)
+
+
+def _earlier(uri: str, folder: Path | None, said: Mapping[str, Any]) -> Outcome:
+    """Return how it went with a target before, as far as its scan came to an end and its report is whole."""
+    if folder is None:
+        return Outcome(uri)
+    scanned = runs.read_scan(folder)
+    try:
+        summary = hdf.summarise(hdf.load(folder / "report.hdf.json"))
+        seconds = said.get("seconds") or scanned.get("engine_seconds") or 0.0
+        return Outcome(
+            uri,
+            int(scanned["status"]),
+            float(seconds),
+            int(said.get("attempts") or 1),
+            folder,
+            summary=summary,
+            earlier=True,
+        )
+    except (CallError, ValueError, TypeError):
+        return Outcome(uri)
+
+
+def added_auditors(outcomes: Iterable[Outcome]) -> bool:
+    """Return whether an entry of an ephemeral container was left in a pod by one of the scans made now."""
+    for each in outcomes:
+        target = runs.read_scan(each.folder).get("target") if each.folder and not each.earlier else None
+        auditor = target.get("auditor") if isinstance(target, dict) else None
+        if isinstance(auditor, dict) and auditor.get("kind") == "ephemeral":
+            return True
+    return False
 
 
 def scan_one(
-    request: Request, bundles: Bundles, watcher: Watcher, ledger: Ledger, retries: int = 0
-) -> Result:
-    """Scan the only target of a run, in this thread; raises as `scan` does, also KeyboardInterrupt."""
-    trials = _Trials(request, bundles, watcher, Stop(), ledger, retries)
+    request: Request, bundles: Bundles, watcher: Watcher, about: Mapping[str, Any], *, retries: int = 0
+) -> tuple[Result, Outcome]:
+    """Scan one target in this thread, as `scan` does and raising as it does; its run has a `run.json` too."""
+    target = _Target(request, watcher, Stop(), retries, about)
+    status, cause, result = InterruptedScanError.status, "", None
     try:
-        result = trials.run()
-    except BaseException:
-        with contextlib.suppress(BarescanError):  # of the two errors this is the lesser
-            _complete(ledger, trials.entry)
+        result = target.scan(bundles)
+        status = result.status
+    except BarescanError as error:
+        status, cause = error.status, error.cause
         raise
-    _complete(ledger, trials.entry)
-    return result
+    except Exception as error:
+        status, cause = ScanError.status, _sentence(error)
+        raise
+    finally:
+        outcome = target.outcome(status, cause, result)
+        if target.run:
+            target.run.take(outcome)
+            target.run.end()
+    if target.run and target.run.trouble:
+        raise target.run.trouble
+    return result, outcome
 
 
-def _complete(ledger: Ledger, entry: Entry) -> None:
-    ledger.put(entry)
-    if ledger.folder is not None and entry.status is not None:
-        ledger.close(entry.status, entry.seconds)
+@dataclass
+class _Target:
+    """One target's scan, tried again as often as allowed where that may help."""
 
+    request: Request
+    watcher: Watcher
+    stop: Stop
+    retries: int
+    about: Mapping[str, Any] | None = None
+    """For a run of this target alone, which begins with its first folder."""
+    run: Run | None = None
+    folder: Path | None = None
+    attempts: int = 0
+    waited: float = 0.0
+    began: float = field(default_factory=time.monotonic)
 
-class Fleet:
-    """The targets of a run that have no result yet, scanned `jobs` at a time."""
-
-    def __init__(
-        self,
-        request: Request,
-        bundles: Bundles,
-        ledger: Ledger,
-        listener: Listener | None = None,
-        *,
-        jobs: int = DEFAULT_JOBS,
-        retries: int = 0,
-    ) -> None:
-        """Take what is asked of each target; the request's own target is none."""
-        self._request = request
-        self._bundles = bundles
-        self._ledger = ledger
-        self._listener = listener or Listener()
-        self._jobs = jobs
-        self._retries = retries
-        self._stop = Stop()
-        self._events = SimpleQueue[_Ended | _Asked]()
-        self._lock = threading.Lock()
-        self._built: Future[Bundle] | None = None
-        self._building = False
-        self._interrupted = False
-        self._wrong: BarescanError | None = None
-
-    def run(self) -> Outcome:
-        """Scan; a target that can't be scanned is part of the outcome, as is an interruption.
-
-        Raises CallError where the call is wrong whatever the target, and as `Ledger.close` does.
-        """
-        begun = time.monotonic()
-        waiting = [entry.target for entry in self._ledger.entries.values() if not entry.earlier]
-        with self._signals(), ThreadPoolExecutor(max(1, min(self._jobs, len(waiting))), "scan") as pool:
+    def scan(self, bundles: Bundles) -> Result:
+        watcher = cast(Watcher, _Noting(self.watcher, self._recorded_in))
+        while True:
+            self.attempts += 1
             try:
-                for number, uri in enumerate(waiting, 1):
-                    pool.submit(self._work, number, uri)
-                self._hear(len(waiting))
-            except BaseException:
-                self._stop.ask()
-                raise
-        entries = tuple(self._ledger.entries.values())
-        statuses = [entry.status for entry in entries if entry.status is not None]
-        status = overall([*statuses, *([InterruptedScanError.status] if self._interrupted else [])])
-        seconds = time.monotonic() - begun
-        if self._wrong and not self._ledger.used:
-            raise self._wrong
-        return Outcome(self._ledger.close(status, seconds), entries, status, seconds)
-
-    def _hear(self, left: int) -> None:
-        """Serve the threads until each target has ended."""
-        while left:
-            match self._events.get():
-                case _Ended(number, entry):
-                    left -= 1
-                    if not self._wrong or self._ledger.used:
-                        self._listener.ended(number, entry)
-                case _Asked.TO_BUILD:
-                    self._build()
-                case _Asked.TO_END if not self._interrupted:
-                    self._end()
-
-    def _end(self) -> None:
-        self._interrupted = True
-        self._listener.ending()
-        self._stop.ask()
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Hear of Ctrl-C and SIGTERM as of everything else, so that nothing is left half done."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {
-            number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _signalled(self, _signal: int, _frame: FrameType | None) -> None:
-        if self._building:  # which knows how to end
-            self._building = False
-            raise KeyboardInterrupt
-        self._events.put(_Asked.TO_END)  # of all queues the one that may be used here
-
-    def _build(self) -> None:
-        """Build this host's bundle for the threads that wait for it."""
-        assert self._built is not None  # noqa: S101 for the type checker
-        if not self._built.set_running_or_notify_cancel():
-            return
-        try:
-            self._building = True
-            bundle = self._bundles()
-            self._building = False
-        except KeyboardInterrupt:
-            self._built.set_exception(InterruptedScanError(_INTERRUPTED))
-            self._end()
-        except BaseException as error:
-            self._building = False
-            self._built.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            self._built.set_result(bundle)
-
-    def _bundle(self) -> Bundle:
-        """Return this host's bundle, which the main thread builds once."""
-        with self._lock:
-            if self._built is None:
-                self._built = Future()
-                self._events.put(_Asked.TO_BUILD)
-        with self._stop.calling(self._built.cancel):
-            try:
-                return self._built.result()
-            except CancelledError:
-                raise InterruptedScanError(_INTERRUPTED) from None
-
-    def _work(self, number: int, uri: str) -> None:
-        """Scan one target, in a thread of the pool; whatever happens is what came of it."""
-        entry = Entry(uri, status=InterruptedScanError.status, cause="not begun when the run was interrupted")
-        try:
-            if not self._stop.asked:
-                entry = self._scan(number, uri)
-        except BaseException as error:  # or the main thread would wait for ever
-            failure = unforeseen(error)
-            entry = Entry(uri, State.FAILED, failure.status, failure.cause, failure.remedy)
-        self._ledger.put(entry)
-        self._events.put(_Ended(number, entry))
-
-    def _scan(self, number: int, uri: str) -> Entry:
-        watcher, request = self._listener.watch(number, uri), replace(self._request, target=uri)
-        trials = _Trials(
-            request, self._bundle, watcher, self._stop, self._ledger, self._retries, keeps_all=True
-        )
-        try:
-            trials.run()
-        except BarescanError as error:
-            if error.whatever_target and not self._ledger.used:
-                self._wrong = error
-                self._stop.ask()
-        except Exception:  # noqa: S110 it is in the record
-            pass
-        return trials.entry
-
-
-class _Asked(Enum):
-    """What the main thread is asked for."""
-
-    TO_BUILD = auto()
-    TO_END = auto()
-
-
-class _Ended(NamedTuple):
-    """What came of a target."""
-
-    number: int
-    entry: Entry
-
-
-class _Trials:
-    """One target, scanned until there is a result or no point in trying again."""
-
-    def __init__(
-        self,
-        request: Request,
-        bundles: Bundles,
-        watcher: Watcher,
-        stop: Stop,
-        ledger: Ledger,
-        retries: int,
-        *,
-        keeps_all: bool = False,
-    ) -> None:
-        """Take all that a scan needs; `keeps_all` has attempts recorded that did not get as far as a scan."""
-        self._request = request
-        self._bundles = bundles
-        self._watcher = watcher
-        self._stop = stop
-        self._ledger = ledger
-        self._retries = retries
-        self._keeps_all = keeps_all
-        self._begun = time.monotonic()
-        self._attempts: list[Attempt] = []
-        self.entry = Entry(request.target, State.RUNNING)
-        ledger.put(self.entry)
-
-    def run(self) -> Result:
-        """Scan, and scan again where that may help; raises what the last attempt raised."""
-        for number in itertools.count(1):
-            try:
-                return self._try(number)
+                return scan(self.request, lambda: self._waiting(bundles), watcher, self.stop)
             except BarescanError as error:
-                if not self._may_help(error, number):
+                if not error.transient or self.attempts > self.retries:
                     raise
-                self._watcher.again(error)
-            try:
-                self._stop.pause(min(_FIRST_PAUSE_SECONDS * 2 ** (number - 1), _LONGEST_PAUSE_SECONDS))
-            except (InterruptedScanError, KeyboardInterrupt):
-                cause = f"interrupted before it was scanned again: {self.entry.cause}"
-                self.entry = replace(self.entry, status=InterruptedScanError.status, cause=cause)
-                raise
-        raise AssertionError("attempts are counted")
+                pause = min(2.0 ** (self.attempts - 1), _LONGEST_PAUSE)
+                self.watcher.warning(f"{self.request.target}: {error.cause}; tried again in {pause:g} s")
+            self.stop.pause(pause)
 
-    def _may_help(self, error: BarescanError, number: int) -> bool:
-        """Say whether to try again; what broke off once may not be back at once, in whatever way."""
-        is_off = number > 1 and isinstance(error, ScanError)
-        return number <= self._retries and not self._stop.asked and (error.transient or is_off)
-
-    def _try(self, number: int) -> Result:
-        request, begun, folders = replace(self._request, attempt=number), time.monotonic(), list[Path]()
-
-        def place() -> Path:
-            folders.append(self._ledger.place(request.target))
-            return folders[-1]
-
+    def _waiting(self, bundles: Bundles) -> Bundle:
+        """Return the bundle; the time that takes is not the target's."""
+        began = time.monotonic()
         try:
-            result = scan(request, self._bundles, self._watcher, stop=self._stop, place=place)
-        except BaseException as error:
-            failure = self._known(error, begun=bool(folders))
-            if not folders and self._keeps_all and self._worth_a_record(failure):
-                with contextlib.suppress(BarescanError):  # its cause is in the record of the run too
-                    _record(request, failure, error, place())
-            self._note(State.FAILED, begun, folders, failure.status, (failure.cause, failure.remedy))
-            if failure is not error and isinstance(error, BarescanError):
-                raise failure from None
-            raise
-        self._note(State.COMPLETE, begun, folders, result.status)
-        self.entry = replace(self.entry, counts=counts(result.summary))
-        return result
+            return bundles()
+        finally:
+            self.waited += time.monotonic() - began
 
-    @staticmethod
-    def _worth_a_record(failure: BarescanError) -> bool:
-        """Say whether it is about the target that it did not get as far as a scan."""
-        return not failure.whatever_target and not isinstance(failure, InterruptedScanError)
+    def _recorded_in(self, folder: Path) -> None:
+        self.folder = folder
+        if self.about is not None and self.run is None:
+            uri = self.request.target
+            self.run = Run(folder.parent, self.about, {uri: Outcome(uri)})
+            self.run.write()
+            self.request = replace(self.request, run=folder.parent)
 
-    def _known(self, error: BaseException, *, begun: bool) -> BarescanError:
-        """Return what the record says of an error."""
-        if isinstance(error, KeyboardInterrupt) or (self._stop.asked and not begun):
-            return InterruptedScanError(_INTERRUPTED)
-        return error if isinstance(error, BarescanError) else unforeseen(error)
-
-    def _note(
-        self,
-        state: State,
-        begun: float,
-        folders: Sequence[Path],
-        status: int,
-        said: tuple[str, str] = ("", ""),
-    ) -> None:
-        now = time.monotonic()
-        folder = folders[-1].name if folders else ""
-        self._attempts.append(Attempt(folder, status, now - begun, *said))
-        attempts, seconds = tuple(self._attempts), now - self._begun
-        self.entry = Entry(self._request.target, state, status, *said, seconds=seconds, attempts=attempts)
+    def outcome(
+        self, status: int, cause: str = "", result: Result | None = None, remedy: str = ""
+    ) -> Outcome:
+        seconds = time.monotonic() - self.began - self.waited
+        summary = result.summary if result else None
+        uri = self.request.target
+        return Outcome(uri, status, seconds, self.attempts, self.folder, cause, remedy, summary)
 
 
-def _record(request: Request, failure: BarescanError, error: BaseException, folder: Path) -> None:
-    """Leave a record of an attempt that did not get as far as a scan."""
-    if failure is not error and not isinstance(failure, InterruptedScanError):
-        lines = "".join(traceback.format_exception(error)).splitlines()
-        write_new("".join(f"{visible(line)}\n" for line in lines).encode(), folder / "engine.log")
-    content = {
-        "barescan": toolkit.__version__,
-        "target": {"uri": request.target},
-        "ended": runs.now(),
-        "attempt": request.attempt,
-        "status": failure.status,
-        "complete": False,
-        "error": {"cause": failure.cause, "remedy": failure.remedy},
-    }
-    runs.write_json(folder / "scan.json", content)
+class _Noting:
+    """A watcher that passes all on, and notes where a scan is recorded."""
+
+    def __init__(self, watcher: Watcher, note: Callable[[Path], None]) -> None:
+        self._watcher = watcher
+        self._note = note
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._watcher, name)
+
+    def recorded_in(self, folder: Path) -> None:
+        self._note(folder)
+        self._watcher.recorded_in(folder)
+
+
+def _sentence(error: Exception) -> str:
+    """Return what to say of an error that was not foreseen; its own words may hold what is secret."""
+    return f"an error of barescan itself ({type(error).__name__})"
+
+
+def scan_all(  # noqa: PLR0913
+    uris: Sequence[str],
+    request: Request,
+    bundles: Bundles,
+    *,
+    run: Run,
+    jobs: int = DEFAULT_JOBS,
+    retries: int = 0,
+    watcher: FleetWatcher | None = None,
+    stop: Stop | None = None,
+    failed: Mapping[str, BarescanError] | None = None,
+) -> tuple[Outcome, ...]:
+    """Scan targets, `jobs` at a time, into the folder of a run; return how it went with each, in their order.
+
+    `request` says all but the target. `failed` has those of which it is known already why they can't be
+    scanned. On KeyboardInterrupt, or when another thread asks `stop`, the scans that run are ended and those
+    that were not begun are left. Raises CallError, before anything begins, for what is wrong with every scan.
+    """
+    check(request)
+    fleet = _Fleet(
+        replace(request, run=run.folder),
+        run,
+        watcher or FleetWatcher(),
+        stop or Stop(),
+        retries,
+        failed or {},
+    )
+    with runs.held(run.folder):
+        run.write()
+        fleet.work(uris, bundles, jobs)
+        run.end()
+    return tuple(run.outcomes[uri] for uri in uris)
+
+
+@dataclass
+class _Fleet:
+    request: Request
+    run: Run
+    watcher: FleetWatcher
+    stop: Stop
+    retries: int
+    failed: Mapping[str, BarescanError]
+    events: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+    """What the main thread is woken by: a target that has ended, or the first wish for a bundle."""
+
+    def work(self, uris: Sequence[str], bundles: Bundles, jobs: int) -> None:
+        bundle = _HostBundle(bundles, lambda: self.events.put("bundle"))
+        with ThreadPoolExecutor(jobs, "scan") as pool:
+            ended = [pool.submit(self._one, uri, bundle) for uri in uris]
+            for each in ended:
+                each.add_done_callback(lambda _: self.events.put("ended"))
+            try:
+                while not self._all_ended(ended, bundle):
+                    if not self.stop.asked:
+                        self.watcher.interrupted()
+                    self.stop.ask()
+                    bundle.refuse()
+            finally:
+                self.stop.ask()  # only an error of our own gets here early
+                bundle.refuse()
+        for each in ended:
+            each.result()
+
+    def _all_ended(self, ended: Sequence[Future[None]], bundle: _HostBundle) -> bool:
+        """Wait until all have ended; False when Ctrl-C comes first."""
+        try:
+            while not all(each.done() for each in ended):
+                if self.events.get() == "bundle":
+                    bundle.make()
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    def _one(self, uri: str, bundles: Bundles) -> None:
+        """Scan one target; whatever happens becomes its outcome."""
+        if self.stop.asked:
+            return
+        with self.watcher.target(uri) as watcher:
+            target = _Target(replace(self.request, target=uri), watcher, self.stop, self.retries)
+            outcome = self._outcome(target, bundles)
+        done = self.run.take(outcome)
+        self.watcher.finished(outcome, done, len(self.run.outcomes))
+
+    def _outcome(self, target: _Target, bundles: Bundles) -> Outcome:
+        try:
+            if known := self.failed.get(target.request.target):
+                raise known
+            result = target.scan(bundles)
+        except BarescanError as error:
+            kept = f"; {error.kept}" if error.kept else ""
+            return target.outcome(error.status, error.cause, remedy=error.remedy + kept)
+        except Exception as error:
+            target.folder = target.folder or self._folder(target)
+            place = _keep_traceback(target.folder) if target.folder else None
+            remedy = f"report it, with what {place} says" if place else "report it"
+            return target.outcome(ScanError.status, _sentence(error), remedy=remedy)
+        return target.outcome(result.status, result=result)
+
+    def _folder(self, target: _Target) -> Path | None:
+        try:
+            return runs.new_folder(self.run.folder, target.request.target)
+        except BarescanError:
+            return None
+
+
+def _keep_traceback(folder: Path) -> Path | None:
+    lines = "".join(f"{visible(line)}\n" for line in traceback.format_exc().splitlines())
+    for name in _TRACEBACK_FILES:
+        with contextlib.suppress(BarescanError):
+            write_new(lines.encode(), folder / name)
+            return folder / name
+    return None
+
+
+class _HostBundle:
+    """The bundle of this host for scans in other threads, made at most once and by the main thread."""
+
+    def __init__(self, make: Bundles, ask: Callable[[], None]) -> None:
+        self._make = make
+        self._ask = ask
+        self._asked = False
+        self._lock = threading.Lock()
+        self._made: Future[Bundle] = Future()
+
+    def __call__(self) -> Bundle:
+        with self._lock:
+            if not self._asked:
+                self._asked = True
+                self._ask()
+        try:
+            return self._made.result()
+        except BarescanError as error:  # each scan writes into its own
+            raise type(error)(error.cause, error.remedy, transient=error.transient) from None
+
+    def make(self) -> None:
+        """Make it; what goes wrong goes to those who wait."""
+        if self._made.done():
+            return
+        try:
+            bundle = self._make()
+        except Exception as error:
+            self._made.set_exception(error)
+        else:
+            self._made.set_result(bundle)
+
+    def refuse(self) -> None:
+        """Let nobody wait any longer."""
+        if not self._made.done():
+            self._made.set_exception(InterruptedScanError("the scan was interrupted"))

@@ -1,9 +1,10 @@
-"""Live progress of scans on a terminal, or lines where there is none."""
+"""Live progress of scans on a terminal, or lines where there is none: of one, or of many at a time."""
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 from rich.console import Console
@@ -13,16 +14,13 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 from rich.text import Text
 
 from toolkit.engines.base import Progress as Control
-from toolkit.errors import BarescanError, InterruptedScanError
-from toolkit.fleet import Listener
-from toolkit.ledger import Entry, State
+from toolkit.fleet import FleetWatcher, Outcome
 from toolkit.reports.hdf import Status
 from toolkit.reports.text import counted, visible
 from toolkit.scan import Watcher
@@ -30,127 +28,110 @@ from toolkit.scan import Watcher
 _EVERY_SECONDS = 10
 """How often it is said how far it is, where no bar is drawn."""
 _WORSE_FIRST = ("fail", "failed", "error")
-_LONGEST_NAME = 60
-"""Characters of a target in one line among others."""
+_LONGEST_CAUSE = 400
 
 
-class _Display:
-    """A console with bars on it where it is a terminal; a context manager."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-
-    def __enter__(self) -> None:
-        try:
-            self.bar.start()
-        except BaseException:
-            self.bar.stop()  # or the cursor stays hidden
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
-
-    def say(self, text: str) -> None:
-        self.console.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False, soft_wrap=True)
-
-    def stress(self, word: str, style: str, text: str) -> None:
-        words = Text.assemble((f"{word}: ", style), visible(text))
-        self.console.print(words, highlight=False, soft_wrap=True)
-
-    def warn(self, text: str) -> None:
-        self.stress("warning", "bold yellow", text)
+def _bars(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
-class _Row(Watcher):
-    """One scan as a bar among others: its step, then how many controls have finished and failed."""
+def _start(bars: Progress) -> None:
+    try:
+        bars.start()
+    except BaseException:
+        bars.stop()  # or the cursor stays hidden
+        raise
 
-    def __init__(self, display: _Display, target: str) -> None:
-        self._display = display
-        self._target = target
-        self._task: TaskID = display.bar.add_task(escape(visible(target)), total=None)
+
+class _Line(Watcher):
+    """The line of one target among the bars: what it is at, and how many controls have finished."""
+
+    def __init__(self, console: Console, bars: Progress, target: str) -> None:
+        self._console = console
+        self._bars = bars
+        self._target = visible(target)
+        self._task = bars.add_task(escape(self._target), total=None)
         self._total: int | None = None
         self._finished = 0
         self._failed = 0
 
-    def remove(self) -> None:
-        """Take the bar away."""
-        self._display.bar.remove_task(self._task)
-
-    def _describe(self, text: str) -> None:
-        self._display.bar.update(
-            self._task, description=f"{escape(visible(self._target))}  {escape(visible(text))}"
-        )
+    def warning(self, text: str) -> None:
+        """Show it at once, above the bar."""
+        words = Text.assemble(("warning: ", "bold yellow"), visible(text))
+        self._console.print(words, highlight=False, soft_wrap=True)
 
     def phase(self, name: str) -> None:
         """Say what begins."""
         self._describe(name)
 
-    def warning(self, text: str) -> None:
-        """Show it at once, above the bars."""
-        self._display.warn(text)
-
     def planned(self, total: int | None) -> None:
-        """Take the number of controls."""
-        self._total = total
-        self._display.bar.update(self._task, total=total)
+        """Take the number of controls, of which none has finished: a scan may be tried again."""
+        self._total, self._finished, self._failed = total, 0, 0
+        self._bars.update(self._task, total=total, completed=0)
 
     def control(self, progress: Control) -> None:
         """Advance by one."""
         self._finished += 1
         self._failed += progress.status in _WORSE_FIRST
+        self._bars.update(self._task, advance=1)
         self._describe(f"{self._failed} failed")
-        self._display.bar.update(self._task, completed=self._finished)
 
-    def again(self, error: BarescanError) -> None:
-        """Say why, and count anew."""
-        self._finished = self._failed = 0
-        self._display.bar.update(self._task, completed=0)
-        self._display.warn(f"{self._target} is scanned again: {error.cause}")
+    def remove(self) -> None:
+        """Take the line away."""
+        self._bars.remove_task(self._task)
+
+    def _describe(self, text: str) -> None:
+        self._bars.update(self._task, description=f"{escape(self._target)}  {escape(visible(text))}")
 
 
-class LiveWatcher(_Row):
-    """Shows the only scan there is; used as a context manager around it."""
+class LiveWatcher(_Line):
+    """The one scan there is; used as a context manager around it. Says what begins where nothing is drawn."""
 
     def __init__(self, console: Console, target: str) -> None:
         """Show on `console`; `target` is how the user wrote it."""
-        super().__init__(_Display(console), target)
-        self._drawn = console.is_terminal
+        super().__init__(console, _bars(console), target)
         self._said = time.monotonic()
 
     def __enter__(self) -> LiveWatcher:
         """Start to draw."""
-        self._display.__enter__()
+        _start(self._bars)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop to draw and leave a clean line."""
-        self._display.__exit__(kind, error, trace)
+        self._bars.stop()
         self._count()
 
     def chosen(self, profile: str, engine: str) -> None:
         """Say what is run."""
-        self._display.say(f"profile {profile}, by {engine}")
+        self._say(f"profile {profile}, by {engine}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False, soft_wrap=True)
+
+    def _count(self) -> None:
+        """Say how far it is, where nothing is drawn."""
+        if self._finished and not self._console.is_terminal:
+            of = f" of {self._total}" if self._total else ""
+            done = f"{self._finished}{of} controls" if of else counted(self._finished, "control")
+            self._say(f"{done}, {self._failed} failed")
 
     def phase(self, name: str) -> None:
         """Say what begins: in the bar, or in a line of its own where nothing is drawn."""
-        if self._drawn:
-            super().phase(name)
-        else:
-            self._display.say(f"{name}: {self._target}")
+        super().phase(name)
+        if not self._console.is_terminal:
+            self._say(f"{name}: {self._target}")
 
     def control(self, progress: Control) -> None:
         """Advance by one."""
@@ -159,90 +140,55 @@ class LiveWatcher(_Row):
             self._said = time.monotonic()
             self._count()
 
-    def _count(self) -> None:
-        """Say how far it is, where nothing is drawn."""
-        if self._finished and not self._drawn:
-            done = f"{self._finished} of {self._total} controls" if self._total else ""
-            self._display.say(f"{done or counted(self._finished, 'control')}, {self._failed} failed")
 
+class LiveFleet(FleetWatcher):
+    """A line for each target that is being scanned, below the bar of all; used as a context manager.
 
-class FleetWatcher(Listener):
-    """Shows many scans: a bar for each that runs and one for all, or a line when one begins and ends."""
+    What has ended is told in a line that stays: where nothing is drawn each target, else only errors.
+    """
 
-    def __init__(self, console: Console, total: int) -> None:
-        """Show on `console`; `total` is the number of targets that will be scanned."""
-        self._display = _Display(console)
-        self._total = total
-        self._all = self._display.bar.add_task(counted(total, "target"), total=total)
-        self._rows: dict[int, _OneOfMany] = {}
-        self._lock = threading.Lock()
-        self._told: set[str] = set()
+    def __init__(self, console: Console, done: int, total: int) -> None:
+        """Show on `console`; `done` of `total` targets had been scanned before."""
+        self._console = console
+        self._bars = _bars(console)
+        self._all = self._bars.add_task("all targets", total=total, completed=done)
 
-    def __enter__(self) -> FleetWatcher:
+    def __enter__(self) -> LiveFleet:
         """Start to draw."""
-        self._display.__enter__()
+        _start(self._bars)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop to draw and leave a clean line."""
-        self._display.__exit__(kind, error, trace)
+        self._bars.stop()
 
-    def watch(self, number: int, uri: str) -> Watcher:
-        """Say that a target begins."""
-        if not self._display.console.is_terminal:
-            self._display.say(f"[{number}/{self._total}] {uri}")
-        self._rows[number] = row = _OneOfMany(self, self._display, visible(uri, _LONGEST_NAME))
-        return row
+    @contextlib.contextmanager
+    def target(self, uri: str) -> Iterator[Watcher]:
+        """Give a target its line for as long as it is scanned."""
+        line = _Line(self._console, self._bars, uri)
+        try:
+            yield line
+        finally:
+            line.remove()
 
-    def ended(self, number: int, entry: Entry) -> None:
-        """Say what came of a target; an error at once also where bars are drawn."""
-        if row := self._rows.pop(number, None):
-            row.remove()
-        self._display.bar.advance(self._all)
-        name = f"[{number}/{self._total}] {entry.target}"
-        seconds = f"({entry.seconds:.1f} s)"
-        if entry.status == InterruptedScanError.status:
+    def finished(self, outcome: Outcome, done: int, total: int) -> None:
+        """Say how it went."""
+        self._bars.update(self._all, completed=done)
+        if self._console.is_terminal and outcome.scanned:
             return
-        if entry.state is State.FAILED:
-            remedy = f" → {entry.remedy}" if entry.remedy else ""
-            self._display.stress("error", "bold red", f"{name} {entry.cause}{remedy} {seconds}")
-        elif entry.state is State.COMPLETE and not self._display.console.is_terminal:
-            self._display.say(f"{name} {_verdict(entry)} {seconds}")
+        self._console.print(_ended(outcome, f"[{done}/{total}] "), highlight=False, soft_wrap=True)
 
-    def ending(self) -> None:
-        """Say that it was heard: what runs takes a moment to end."""
-        self._display.warn("interrupted; what runs is being ended")
-
-    def once(self, text: str, *, warning: bool = False) -> None:
-        """Say what is the same for all targets, or for many, once."""
-        with self._lock:
-            if text in self._told:
-                return
-            self._told.add(text)
-        if warning:
-            self._display.warn(text)
-        else:
-            self._display.say(text)
+    def interrupted(self) -> None:
+        """Say why it does not end at once."""
+        self._console.print("[bold red]interrupted:[/bold red] the scans that run are being ended")
 
 
-class _OneOfMany(_Row):
-    """One scan of many: what it has in common with the others is said once."""
-
-    def __init__(self, fleet: FleetWatcher, display: _Display, target: str) -> None:
-        super().__init__(display, target)
-        self._fleet = fleet
-
-    def chosen(self, profile: str, engine: str) -> None:
-        self._fleet.once(f"profile {profile}, by {engine}")
-
-    def warning(self, text: str) -> None:
-        self._fleet.once(text, warning=True)
-
-
-def _verdict(entry: Entry) -> str:
-    found = entry.counts or {}
-    words = {Status.FAILED: "failed", Status.PROFILE_ERROR: "in error", Status.NOT_REVIEWED: "not reviewed"}
-    said = [f"{found[status]} {word}" for status, word in words.items() if found.get(status)]
-    return ", ".join(said) or "passed"
+def _ended(outcome: Outcome, count: str) -> Text:
+    line = Text(f"{count}{visible(outcome.uri)}: ")
+    if outcome.summary is None:
+        line.append("error: ", "bold red")
+        remedy = f" → {outcome.remedy}" if outcome.remedy else ""
+        return line.append(visible(f"{outcome.cause}{remedy}", _LONGEST_CAUSE))
+    return line.append(f"{outcome.summary.count(Status.FAILED)} failed, {outcome.seconds:.1f} s")

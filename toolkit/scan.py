@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import toolkit
 from toolkit import engines, runs
@@ -40,12 +39,12 @@ class Request:
     options: Options = field(default_factory=Options)
     threshold: Path | None = None
     report_dir: Path = Path("reports")
+    run: Path | None = None
+    """The folder of a run there is, for the target's own folder; without it the scan makes one."""
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     remote_mounts: bool = False
     trust_target: bool = False
     auditing: Auditing = field(default_factory=Auditing)
-    attempt: int = 1
-    """Counted up when the target is scanned again because a scan broke off."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,9 @@ class Watcher:
     def phase(self, name: str) -> None:
         """Take the name of the step that begins."""
 
+    def recorded_in(self, folder: Path) -> None:
+        """Take where the scan will be recorded."""
+
     def chosen(self, profile: str, engine: str) -> None:
         """Take what is about to be run and by what."""
 
@@ -79,55 +81,69 @@ class Watcher:
     def control(self, progress: Progress) -> None:
         """Take one control that has finished."""
 
-    def again(self, error: BarescanError) -> None:
-        """Take why the target is going to be scanned anew."""
-
 
 def scan(
-    request: Request,
-    bundles: Bundles,
-    watcher: Watcher | None = None,
-    *,
-    stop: Stop | None = None,
-    place: Callable[[], Path] | None = None,
+    request: Request, bundles: Bundles, watcher: Watcher | None = None, stop: Stop | None = None
 ) -> Result:
-    """Scan one target; every outcome of a scan that began, good or bad, leaves a `scan.json` in its folder.
+    """Scan one target; every outcome, good or bad, leaves a `scan.json` in the run's folder.
 
-    `bundles` gives this host's bundle, for runtimes that use it; `stop` is how another thread ends the scan,
-    `place` makes the folder (default: in a run of its own). Raises CallError for what is wrong with the call,
-    ScanError when the target could not be scanned to a trustworthy end, InterruptedScanError on
-    KeyboardInterrupt and when it was told to stop.
+    `bundles` gives this host's bundle, for runtimes that use it. Raises CallError for what is wrong with the
+    call, ScanError when the target could not be scanned to a trustworthy end, InterruptedScanError on
+    KeyboardInterrupt and, soon after, when another thread asks `stop` for the end.
     """
-    watcher = watcher or Watcher()
-    with _whatever_target():
-        if request.timeout <= 0:
-            raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
+    watcher, stop = watcher or Watcher(), stop or Stop()
+    _check_timeout(request)
     runtime = resolve(request.target, request.auditing)
-    runtime.tell = watcher.phase
-    runtime.stop = stop or runtime.stop
-    with _whatever_target():
-        limits = threshold.load(request.threshold) if request.threshold else None
-        runs.check_place(request.report_dir)
+    runtime.tell = _Teller(watcher, stop)
+    runtime.stop = stop
+    limits = threshold.load(request.threshold) if request.threshold else None
+    runs.check_place(request.report_dir)
     with contextlib.closing(runtime):
         found = cache(lambda: runtime.bundle(bundles))
-        with _whatever_target():
-            engine = engines.choose(request.engine, request.profile, _Manifest(found))
-            plan = engine.plan(request.profile, request.options)  # before a bundle is built, if it needs none
+        engine = engines.choose(request.engine, request.profile, _Manifest(found))
+        plan = engine.plan(request.profile, request.options)  # before a bundle is built, where it needs none
         bundle = found()
         engines.require(engine)
-        runtime.stop.check()
-        folder = place() if place else runs.new_folder(request.report_dir, request.target)
+        stop.check()
+        folder = runs.new_folder(request.run or runs.new_run(request.report_dir), request.target)
+        watcher.recorded_in(folder)
         return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
 
 
-@contextlib.contextmanager
-def _whatever_target() -> Iterator[None]:
-    """Mark what is wrong with the call as wrong for any target."""
-    try:
-        yield
-    except CallError as error:
-        error.whatever_target = True
-        raise
+def check(request: Request) -> None:
+    """Raise CallError for what is wrong whatever the target is, as far as it shows without a bundle."""
+    _check_timeout(request)
+    if request.threshold:
+        threshold.load(request.threshold)
+    runs.check_place(request.report_dir)
+    engine = engines.choose(request.engine, request.profile, _Manifest(_no_bundle))
+    with contextlib.suppress(_NoBundleError):
+        engine.plan(request.profile, request.options)
+
+
+class _NoBundleError(Exception):
+    """What is asked can't be told without a bundle."""
+
+
+def _no_bundle() -> NoReturn:
+    raise _NoBundleError
+
+
+def _check_timeout(request: Request) -> None:
+    if not request.timeout > 0:
+        raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
+
+
+class _Teller:
+    """Passes on what a runtime tells, which is where one that takes long learns that it is to end."""
+
+    def __init__(self, watcher: Watcher, stop: Stop) -> None:
+        self._watcher = watcher
+        self._stop = stop
+
+    def __call__(self, text: str) -> None:
+        self._stop.check()
+        self._watcher.phase(text)
 
 
 class _Manifest(Mapping[str, Any]):
@@ -167,20 +183,21 @@ class _Scan:
             report = self._evaluate()
             result = self._judge(report, limits)
         except KeyboardInterrupt:
-            error = InterruptedScanError("the scan was interrupted")
-            self._record_failure(error)
-            raise error from None
+            raise self._interrupted() from None
         except OSError as error:
             raise runs.unwritable(self.folder, error) from None
         except BarescanError as error:
+            if self.runtime.stop.asked:  # whatever broke, broke because of that
+                raise self._interrupted() from None
             self._record_failure(error)
-            raise
-        except Exception as error:
-            self.log += traceback.format_exception(error)
-            self._record_failure(unforeseen(error))
             raise
         self._record(status=result.status, complete=True)
         return result
+
+    def _interrupted(self) -> InterruptedScanError:
+        error = InterruptedScanError("the scan was interrupted")
+        self._record_failure(error)
+        return error
 
     def _evaluate(self) -> dict[str, Any]:
         request = self.request
@@ -226,7 +243,7 @@ class _Scan:
                 broke = error
             else:
                 return
-        self.runtime.stop.check()  # then it is that which broke the stream
+        self.runtime.stop.check()
         # The agent's own words are complete only once it has ended.
         raise self.runtime.explained(broke, connection.complaint)
 
@@ -309,21 +326,12 @@ class _Scan:
             "started": self.started,
             "ended": runs.now(),
             "engine_seconds": self.outcome.engine_seconds,
-            "attempt": self.request.attempt,
             "status": status,
             "complete": complete,
             "warnings": self.warnings,
             "error": error,
         }
         runs.write_json(self.folder / "scan.json", content)
-
-
-def unforeseen(error: BaseException) -> ScanError:
-    """Return what the user reads where barescan itself failed; the traceback is for the record."""
-    return ScanError(
-        f"barescan itself failed: {type(error).__name__}: {visible(str(error), 300)}",
-        "report it with the engine.log of this target, which has the traceback",
-    )
 
 
 def exit_status(summary: hdf.Summary, verdict: threshold.Verdict | None) -> int:

@@ -16,7 +16,7 @@ class Stop:
         """Nobody has asked yet."""
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self._waiting: list[Callable[[], object]] = []
+        self._waiting: list[Callable[[], None]] = []
 
     @property
     def asked(self) -> bool:
@@ -25,11 +25,11 @@ class Stop:
 
     def ask(self) -> None:
         """Ask for the end: what waits is woken, and each callback is called once."""
-        with self._lock:
+        with self._lock:  # held meanwhile: who waits may close what a callback uses once `calling` is left
             self._event.set()
             waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            call()
+            for call in waiting:
+                call()
 
     def check(self) -> None:
         """Raise InterruptedScanError when the end was asked for."""
@@ -42,7 +42,7 @@ class Stop:
         self.check()
 
     @contextmanager
-    def calling(self, call: Callable[[], object]) -> Iterator[None]:
+    def calling(self, call: Callable[[], None]) -> Iterator[None]:
         """Have `call` called, from the asking thread, when the end is asked for meanwhile."""
         with self._lock:
             self.check()

@@ -139,3 +139,17 @@ def test_without_hashes_a_lost_frame_is_still_noticed():
         assert receiver.receive().payload == b"said"
         with pytest.raises(StreamError, match="bytes were sent and"):
             receiver.receive()
+
+
+def test_a_sender_notices_a_peer_that_hangs_up_and_leaves_the_line_open():
+    """As with exec in a pod: the client is gone, and nobody reads what its end of the pipe still takes."""
+    incoming, from_peer = os.pipe()
+    to_peer, outgoing = os.pipe()
+    stream = Stream(incoming, outgoing, time.monotonic() + 60)
+    threading.Timer(0.2, os.close, (from_peer,)).start()
+    began = time.monotonic()
+    with pytest.raises(StreamError, match="closed"):
+        stream.send_data(bytes(4 << 20))
+    assert time.monotonic() - began < 30
+    for each in (incoming, to_peer, outgoing):
+        os.close(each)

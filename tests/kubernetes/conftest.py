@@ -13,6 +13,8 @@ from tests.conftest import K3S_IMAGE
 from tests.containers import distroless_image
 from tests.kubernetes.clusters import Cluster, DoubleCluster, K3sCluster, RealCluster
 from tests.kubernetes.double import Double, Options
+from tests.kubernetes.scanning import Scanner
+from toolkit.bundle.build import Bundle
 from toolkit.demo import containers
 
 _KINDS = [
@@ -88,3 +90,10 @@ def shell(cluster: Cluster, _shell: str) -> str:
     """The image of a whole Debian, known to the cluster."""
     cluster.load(_shell)
     return _shell
+
+
+@pytest.fixture
+def scanner(cluster: Cluster, auditor_image: str, bundle: Bundle, tmp_path: Path) -> Scanner:
+    """Scan in the cluster, which has the auditor's image."""
+    cluster.load(auditor_image)
+    return Scanner(cluster, auditor_image, bundle, tmp_path)

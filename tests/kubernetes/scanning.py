@@ -1,4 +1,4 @@
-"""What tests of scans in clusters share: a scan as a user would run it, and how to look at a target beside it."""
+"""What tests of scans in clusters share: scans as users run them, programs of the bundle beside a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods of every kind are scanned by the same call, with the same results as elsewhere, and are left as they were."""
+"""Pods of every kind are scanned by the same call, with the results of elsewhere, and left as they were."""
 
 from __future__ import annotations
 
@@ -124,7 +124,10 @@ def test_an_auditor_that_waits_is_used_again_and_the_target_is_left_as_it_is(
     pod = cluster.pod(namespace, distroless)
     first = scanner(f"{namespace}/{pod}/app", keep=60.0)
     spec, _ = _ephemeral(cluster, namespace, pod)
-    listing = ["find", "/proc/1/root/", "-xdev", "-printf", "%p %m %s %T@ %C@\n"]
+    mounted = [
+        word for name in ("resolv.conf", "hosts", "hostname") for word in ("-name", name, "-prune", "-o")
+    ]
+    listing = ["find", "/proc/1/root/", "-xdev", *mounted, "-printf", "%p %m %s %T@ %C@\n"]
     before = scanner.output(namespace, pod, spec.name, *listing)
     second = scanner(f"{namespace}/{pod}/app")
     assert statuses(second) == statuses(first)

@@ -32,7 +32,7 @@ def test_50_mb_arrive_each_way(auditor: str, namespace: str, scanner: Scanner, p
     with scanner.program(namespace, auditor, "app", "cat") as connection:
         fd = connection.stream.read_fd
         os.set_blocking(fd, True)
-        writer = threading.Thread(target=lambda: [_write(fd, block) for _ in range(_MEGABYTES)])
+        writer = threading.Thread(target=_write, args=(fd, block * _MEGABYTES))
         writer.start()
         while length < _MEGABYTES << 20 and (part := os.read(fd, 1 << 16)):
             arrived.update(part)
@@ -78,7 +78,7 @@ def test_no_more_is_held_than_a_slow_reader_leaves_room_for(
         os.set_blocking(connection.stream.read_fd, True)
         time.sleep(2)
         assert os.read(connection.stream.read_fd, 1)
-    assert max(held) > 1 << 20
+    assert max(held) >= 1 << 20
     assert max(held) < (1 << 20) + (1 << 16)
 
 

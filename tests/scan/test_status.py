@@ -67,7 +67,7 @@ def test_with_a_threshold_the_gate_alone_decides(maximum, expected):
 
 
 def test_folders_of_runs_are_private_and_never_the_same(tmp_path):
-    first, second = (runs.new_folder(tmp_path, "pid://1") for _ in range(2))
+    first, second = (runs.new_folder(runs.new_run(tmp_path), "pid://1") for _ in range(2))
     assert first != second
     assert first.name == "pid-1"
     assert stat.S_IMODE(first.stat().st_mode) == 0o700
@@ -80,7 +80,7 @@ def test_folders_of_runs_are_private_and_never_the_same(tmp_path):
 def test_a_place_that_is_no_directory_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for call in (
-        lambda: runs.new_folder(tmp_path / "file", "x"),
+        lambda: runs.new_run(tmp_path / "file"),
         lambda: runs.check_place(tmp_path / "file/a"),
     ):
         with pytest.raises(CallError, match=r"can't be written below .*: Not a directory"):
@@ -90,7 +90,7 @@ def test_a_place_that_is_no_directory_is_named(tmp_path):
 
 
 def test_a_hostile_uri_stays_below_the_run(tmp_path):
-    folder = runs.new_folder(tmp_path, "rootfs:///../../etc/\x1b[31m" + "x" * 300)
+    folder = runs.new_folder(runs.new_run(tmp_path), "rootfs:///../../etc/\x1b[31m" + "x" * 300)
     assert folder.parent.parent == tmp_path
     assert folder.name.isascii()
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 
 class AgentError(Exception):
-    """The scan cannot go on. `status` is 1 for a bad call, 2 when the target can't be scanned.
+    """The scan cannot go on. `status` is 1 for a bad call, 2 when the target can't be scanned."""
 
-    `transient` says that the same may well succeed when it is tried again.
-    """
-
-    def __init__(self, cause: str, remedy: str = "", status: int = 2, *, transient: bool = False) -> None:
+    def __init__(self, cause: str, remedy: str = "", status: int = 2) -> None:
         """Keep cause and remedy apart; the client lays them out."""
         super().__init__(cause)
         self.cause = cause
         self.remedy = remedy
         self.status = status
-        self.transient = transient

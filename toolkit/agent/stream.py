@@ -40,15 +40,12 @@ class Kind(IntEnum):
     FAIL = 12
 
 
+_CLOSED = "the other side has closed the stream"
 _UNCOUNTED = {Kind.END, Kind.ACK}
 
 
 class StreamError(Exception):
     """The stream broke, was malformed, or did not answer in time."""
-
-
-class DeadlineError(StreamError):
-    """It did not answer in time."""
 
 
 class Frame(NamedTuple):
@@ -150,15 +147,21 @@ class Stream:
             return None
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise DeadlineError("the deadline has passed")
+            raise StreamError("the deadline has passed")
         return left
 
     def _wait(self, fd: int, event: int) -> None:
+        """Wait for one of our descriptors; a peer that has hung up takes nothing any more, read or not."""
         poll = select.poll()
         poll.register(fd, event)
+        if fd != self.read_fd:
+            poll.register(self.read_fd, 0)  # tells of a hang-up only
         left = self._left()
-        if not poll.poll(None if left is None else int(left * 1000) + 1):
-            raise DeadlineError("the deadline has passed")
+        ready = dict(poll.poll(None if left is None else int(left * 1000) + 1))
+        if not ready:
+            raise StreamError("the deadline has passed")
+        if fd not in ready:
+            raise StreamError(_CLOSED)
 
     def _read(self, length: int) -> bytes:
         parts: list[bytes] = []
@@ -169,9 +172,9 @@ class Stream:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise StreamError("the other side has closed the stream") from error
+                raise StreamError(_CLOSED) from error
             if not part:
-                raise StreamError("the other side has closed the stream")
+                raise StreamError(_CLOSED)
             parts.append(part)
             length -= len(part)
         return b"".join(parts)
@@ -184,4 +187,4 @@ class Stream:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise StreamError("the other side has closed the stream") from error
+                raise StreamError(_CLOSED) from error

@@ -111,7 +111,7 @@ def schedule(text: str) -> str:
     if text in _MACROS:
         return text
     fields = text.split()
-    if len(fields) != len(_FIELDS) or text != " ".join(fields):
+    if len(fields) != len(_FIELDS):
         raise CallError(
             f"{text!r} is no schedule of five fields" if text else "no schedule was named",
             "write --schedule '0 3 * * *' (minute, hour, day of the month, month, day of the week) or @daily",
@@ -123,7 +123,7 @@ def schedule(text: str) -> str:
                 f"{field!r} is no {name} in the schedule {text!r}",
                 f"write {least} to {most}{also}; * for all of them, */5 for every fifth, 1-3, 1,3",
             )
-    return text
+    return " ".join(fields)
 
 
 def _is_times(part: str, least: int, most: int, names: tuple[str, ...]) -> bool:
@@ -131,7 +131,7 @@ def _is_times(part: str, least: int, most: int, names: tuple[str, ...]) -> bool:
     times, slash, step = part.partition("/")
     if slash and not (re.fullmatch("[0-9]{1,2}", step) and int(step)):
         return False
-    if times == "*":
+    if times in {"*", "?"}:
         return True
     values = [_value(each, least, names) for each in times.split("-")]
     return len(values) <= 2 and values == sorted(values) and least <= values[0] and values[-1] <= most

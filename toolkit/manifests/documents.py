@@ -12,7 +12,7 @@ from kubernetes import client
 LABELS = {"app.kubernetes.io/name": "barescan"}
 """On everything of ours, so that it can be found and left out."""
 _FIRST = ("apiVersion", "kind", "metadata", "name", "namespace", "image", "imagePullPolicy", "args")
-_LAST = ("template", "jobTemplate", "containers", "volumes")
+_LAST = ("resourceNames", "verbs", "template", "jobTemplate", "containers", "volumes")
 _WIDTH = 110
 _AMBIGUOUS = re.compile(r"[-+]?\.?[0-9][-+_.:0-9a-fA-FoOpPxX]*|[yYnN]")
 """Text for PyYAML, but a number or a truth value for Kubernetes' parser: the namespace `1e3`, or `y`."""

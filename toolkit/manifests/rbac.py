@@ -115,10 +115,11 @@ def objects(scope: Scope) -> list[Any]:
 def document(scope: Scope) -> str:
     """Return the YAML of it all, with how to use it."""
     where = "every namespace" if scope.all_namespaces else f"namespace {scope.namespace}"
-    what = f"pods {', '.join(sorted(set(scope.pods)))} of {where}" if scope.pods else f"pods of {where}"
+    pods = sorted(set(scope.pods))
+    what = " ".join(["pod" if len(pods) == 1 else "pods", *([", ".join(pods)] if pods else []), "of", where])
     head = [
         f"The account {scope.account} in namespace {scope.home}, which may scan {what}, and no more.",
-        *(["These names are all it may touch: a pod that is replaced has another."] if scope.pods else []),
+        *(["These names are all it may touch: a pod that is replaced has another."] if pods else []),
         *(["Rights can't be limited by label: it may scan all the others too."] if scope.selector else []),
         "Apply: barescan manifests.rbac … | kubectl apply -f -",
     ]

@@ -111,7 +111,7 @@ def _what(sidecar: Sidecar) -> list[str]:
     command += ["--namespace", sidecar.namespace or "NAMESPACE", "--type", "strategic"]
     return [
         f"The auditor as a sidecar of a {_KINDS[sidecar.kind]}, whose pods are replaced: in each of them",
-        f"{auditor.SIDECAR} waits for scans. It has more rights than Pod Security's level `baseline` allows. Apply:",
+        f"{auditor.SIDECAR} waits for scans, with more rights than Pod Security's `baseline` allows. Apply:",
         f"  {shlex.join(command)} {file}",
     ]
 

@@ -8,8 +8,8 @@ code.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -39,6 +39,13 @@ _STYLES = {
     Status.NOT_REVIEWED: "yellow",
     Status.NOT_APPLICABLE: "dim",
     Status.PROFILE_ERROR: "magenta",
+}
+_NARROW = {
+    Status.PASSED: "Passed",
+    Status.FAILED: "Failed",
+    Status.NOT_REVIEWED: "Not rev.",
+    Status.NOT_APPLICABLE: "N/A",
+    Status.PROFILE_ERROR: "Error",
 }
 _SEVERITY_STYLES = {Severity.CRITICAL: "bold red", Severity.HIGH: "red", Severity.MEDIUM: "yellow"}
 
@@ -75,51 +82,33 @@ def print_summary(
         _print_verdict(console, verdict)
 
 
-class TargetLine(NamedTuple):
-    """One target of many: its controls by status where there is a result, exit status, cause of a failure."""
+@dataclass(frozen=True)
+class Row:
+    """One target of several: what was found, or in words what was not; `words` may be both."""
 
     target: str
-    counts: Mapping[Status, int] | None
-    status: int | None
-    cause: str = ""
+    summary: Summary | None
+    words: str
+    bad: bool = False
 
 
-def print_targets(console: Console, lines: Sequence[TargetLine]) -> None:
-    """Print what came of many targets, a line each, and why some have no result."""
+def print_overview(console: Console, rows: Iterable[Row]) -> None:
+    """Print a table of targets with the counts of their controls."""
     table = _table("")
-    table.add_column("Target", overflow="fold")
+    table.add_column("Target", overflow="fold", ratio=3)
     for status in Status:
-        label = "Error" if status is Status.PROFILE_ERROR else status.label
-        table.add_column(label.replace(" ", "\n"), justify="right", no_wrap=True)
-    table.add_column("Exit\nstatus", justify="right", no_wrap=True)
-    for line in lines:
-        cells = [_count_of(line, status) for status in Status]
-        end = Text("·" if line.status is None else str(line.status), style="bold" if line.cause else "")
-        table.add_row(_plain(line.target, 4 * _SHORT), *cells, end)
+        table.add_column(_NARROW[status], justify="right", no_wrap=True)
+    table.add_column("Outcome", overflow="fold", ratio=2)
+    for row in rows:
+        counts = [row.summary.count(status) if row.summary else None for status in Status]
+        cells = [
+            Text("") if count is None else Text(str(count), style=_STYLES[status] if count else "dim")
+            for status, count in zip(Status, counts, strict=True)
+        ]
+        table.add_row(
+            _plain(row.target, _SHORT), *cells, _plain(row.words, _SHORT, "bold red" if row.bad else "")
+        )
     console.print(table)
-    by_cause: dict[str, list[str]] = {}
-    for line in lines:
-        if line.cause:
-            by_cause.setdefault(line.cause, []).append(line.target)
-    if by_cause:
-        console.print(_causes(by_cause))
-
-
-def _causes(by_cause: Mapping[str, Sequence[str]]) -> Table:
-    table = _table("Without a result")
-    table.add_column("Count", justify="right", no_wrap=True)
-    table.add_column("Cause", overflow="fold", ratio=4)
-    table.add_column("Targets", overflow="fold", ratio=3)
-    for cause, targets in sorted(by_cause.items(), key=lambda item: -len(item[1])):
-        table.add_row(Text(str(len(targets))), _plain(cause, 2 * _SHORT), _some(targets))
-    return table
-
-
-def _count_of(line: TargetLine, status: Status) -> Text:
-    if line.counts is None:
-        return Text("")
-    count = line.counts.get(status, 0)
-    return Text(str(count), style=_STYLES[status]) if count else _number(0)
 
 
 def _print_bad(console: Console, status: Status, findings: Sequence[Finding], limit: int) -> None:

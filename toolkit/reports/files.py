@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from toolkit.errors import CallError, ScanError
@@ -48,39 +49,35 @@ def write_new(data: bytes, path: Path) -> None:
     Raises `CallError` when the name is taken or the place is wrong (missing, read-only, not permitted) and
     `ScanError` when the disk does not take it (no space left). In neither case anything is left behind.
     """
-    name = visible(str(path))
+    try:
+        _write(data, path, _publish)
+    except FileExistsError as error:
+        raise CallError(
+            f"{visible(str(path))} exists already and is not overwritten", "name another report directory"
+        ) from error
+
+
+def write_over(data: bytes, path: Path) -> None:
+    """Write a file or replace it, so that it is whole at every moment, mode 0600; raises as `write_new`."""
+    _write(data, path, Path.replace)
+
+
+def _write(data: bytes, path: Path, publish: Callable[[Path, Path], object]) -> None:
     draft = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         try:
             _write_draft(data, draft)
-            _publish(draft, path)
+            publish(draft, path)
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink()
-    except FileExistsError as error:
-        raise CallError(
-            f"{name} exists already and is not overwritten", "name another report directory"
-        ) from error
+    except FileExistsError:
+        raise
     except OSError as error:
-        cause = f"{name} cannot be written: {_reason(error)}"
+        cause = f"{visible(str(path))} cannot be written: {_reason(error)}"
         if error.errno in WRONG_PLACE:
             raise CallError(cause, "name a directory you may write to") from error
         raise ScanError(cause, "make room or name another report directory") from error
-
-
-def replace(data: bytes, path: Path) -> None:
-    """Write a file, or another in its place: readers see the old one or the new one, whole; mode 0600.
-
-    Raises OSError; nothing of the new one is left behind then.
-    """
-    draft = path.parent / f".{secrets.token_hex(8)}.part"
-    try:
-        _write_draft(data, draft)
-        draft.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
 
 
 def _write_draft(data: bytes, draft: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,6 @@ _RUNTIMES = {
     "pid": "toolkit.runtimes.local:PidRuntime",
     "rootfs": "toolkit.runtimes.local:RootfsRuntime",
 }
-_SEARCH = "toolkit.runtimes.kubernetes.select"
 Bundles = Callable[[], Bundle]
 """Returns the bundle of this host, built first where there is none."""
 FORMS = (
@@ -46,16 +46,13 @@ class Connection:
 
     stream: Stream
     complaint: str = ""
-    end: socket.socket | None = None
-    """The client's end of the stream."""
     hello: dict[str, Any] | None = None
     """What the agent said of itself, once it was greeted."""
 
     def abort(self) -> None:
-        """Shut the stream down, from whatever thread: who waits for it is woken and finds it closed."""
-        if self.end is not None:
-            with contextlib.suppress(OSError):  # it was closed meanwhile
-                self.end.shutdown(socket.SHUT_RDWR)
+        """Shut the client's end down, so that a thread that waits for the agent wakes at once."""
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.stream.read_fd)) as end:
+            end.shutdown(socket.SHUT_RDWR)
 
 
 def _tell_nobody(_text: str) -> None:
@@ -80,7 +77,7 @@ class Runtime(ABC):
 
     @classmethod
     def expand(cls, uri: str, name: str, auditing: Auditing) -> list[str]:
-        """Return the URIs of the single targets that a URI means; most mean themselves."""
+        """Return the URIs of the targets that one URI means, each of them one target."""
         del name, auditing
         return [uri]
 
@@ -128,7 +125,7 @@ def _kind(uri: str) -> tuple[type[Runtime], str]:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which targets the user asked for: by name, and in a cluster by label and namespace."""
+    """What the user wants scanned: URIs, and what is to be looked for in a cluster."""
 
     targets: tuple[str, ...] = ()
     selector: str = ""
@@ -136,31 +133,41 @@ class Selection:
     all_namespaces: bool = False
 
     @property
-    def searches(self) -> bool:
-        """Whether a cluster is to be asked which targets there are."""
+    def looks(self) -> bool:
+        """Whether pods are to be looked for."""
         return bool(self.selector or self.namespace or self.all_namespaces)
 
 
 @dataclass(frozen=True)
 class Expanded:
-    """The single targets of a selection, each once, and what the user should know of those left out."""
+    """The targets that a selection means, each once, and what is to be told of the selection."""
 
     uris: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    failed: Mapping[str, ScanError] = field(default_factory=dict)
+    """Those among `uris` of which could not be found out what they mean."""
 
 
-def expand(selection: Selection, auditing: Auditing | None = None) -> Expanded:
-    """Return the single targets that are meant, in the order in which they were named.
+def expand(selection: Selection, auditing: Auditing) -> Expanded:
+    """Find out which targets are meant; raises CallError for what is no target, ScanError without any.
 
-    Raises CallError for what is no target, ScanError where nothing is found: that is never a pass.
+    One of several that can't be looked up is a failure of that one alone.
     """
-    auditing = auditing or Auditing()
-    uris, notes = list[str](), list[str]()
-    for uri in selection.targets:
-        kind, name = _kind(uri)
-        uris += kind.expand(uri, name, auditing)
-    if selection.searches:
-        found, notes = importlib.import_module(_SEARCH).find(
+    uris: list[str] = []
+    failed: dict[str, ScanError] = {}
+    notes: list[str] = []
+    kinds = {uri: _kind(uri) for uri in selection.targets}
+    for uri, (kind, name) in kinds.items():
+        try:
+            uris += kind.expand(uri, name, auditing)
+        except ScanError as error:
+            if len(kinds) == 1 and not selection.looks:
+                raise
+            uris.append(uri)
+            failed[uri] = error
+    if selection.looks:
+        select = importlib.import_module("toolkit.runtimes.kubernetes.select")  # its client loads for 0.5 s
+        found, notes = select.find(
             selection.selector,
             selection.namespace,
             all_namespaces=selection.all_namespaces,
@@ -168,5 +175,5 @@ def expand(selection: Selection, auditing: Auditing | None = None) -> Expanded:
         )
         uris += found
     if not uris:
-        raise ScanError("not one target was found", "check what --target, --selector and --namespace name")
-    return Expanded(tuple(dict.fromkeys(uris)), tuple(notes))
+        raise ScanError("nothing that could be scanned was found", "name a target with --target")
+    return Expanded(tuple(dict.fromkeys(uris)), tuple(notes), failed)

@@ -76,9 +76,7 @@ class DockerRuntime(Runtime):
             image, said = container.attrs["Config"]["Image"], container.attrs["State"].get("Error")
             why = f" ({said[:300]})" if said else ""
             raise ScanError(
-                f"the container {self.name} {cause}{why}",
-                f"{remedy}, or scan its image with image://{image}",
-                transient=container.status == "restarting",
+                f"the container {self.name} {cause}{why}", f"{remedy}, or scan its image with image://{image}"
             )
         return container
 
@@ -283,8 +281,7 @@ def conversation(client: Any, container: Container, timeout: float) -> Iterator[
         attached.close()
         raise _refused(error) from None
     ours, theirs = socket.socketpair()
-    deadline = time.monotonic() + timeout + _GRACE_SECONDS
-    connection = Connection(Stream(ours.fileno(), ours.fileno(), deadline), end=ours)
+    connection = Connection(Stream(ours.fileno(), ours.fileno(), time.monotonic() + timeout + _GRACE_SECONDS))
     pumps = [
         threading.Thread(target=_bring, args=(engine, theirs, connection), daemon=True),
         threading.Thread(target=_take, args=(theirs, engine), daemon=True),

@@ -96,7 +96,7 @@ def local_agent(bundle: Path, timeout: float, prefix: Sequence[str] = ()) -> Ite
         )
         theirs.close()
         connection = Connection(
-            Stream(ours.fileno(), ours.fileno(), time.monotonic() + timeout + _GRACE_SECONDS), end=ours
+            Stream(ours.fileno(), ours.fileno(), time.monotonic() + timeout + _GRACE_SECONDS)
         )
         try:
             yield connection

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.agent.source import source_sha256
-from toolkit.agent.stream import VERSION, DeadlineError, Frame, Kind, Stream, StreamError
+from toolkit.agent.stream import VERSION, Frame, Kind, Stream, StreamError
 from toolkit.engines.base import SentFile
 from toolkit.errors import BarescanError, CallError, ScanError
 from toolkit.runtimes.base import Connection
 
 MAX_OUTPUT_BYTES = 300 << 20
 _TAIL_BYTES = 20_000
+_PASSING = ("the target ended during the scan", "the target ended or was restarted during the scan")
+"""What an agent says of targets that may be there again a little later."""
 OnLine = Callable[[str], None]
 
 
@@ -50,9 +52,7 @@ def converse(
         _Receiver(stream, folder, on_line, outcome).receive()
     except StreamError as error:
         raise ScanError(
-            f"the agent's stream broke off: {error}",
-            "run again; if it stays so, report it",
-            transient=not isinstance(error, DeadlineError),
+            f"the agent's stream broke off: {error}", "run again; if it stays so, report it", transient=True
         ) from None
 
 
@@ -84,8 +84,8 @@ def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -
 def _failure(frame: Frame) -> BarescanError:
     said = frame.json()
     kind = CallError if said.get("status") == CallError.status else ScanError
-    transient = said.get("transient") is True
-    return kind(str(said.get("cause")), str(said.get("remedy") or ""), transient=transient)
+    cause = str(said.get("cause"))
+    return kind(cause, str(said.get("remedy") or ""), transient=cause in _PASSING)
 
 
 class _Receiver:

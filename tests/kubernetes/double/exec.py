@@ -23,6 +23,8 @@ V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _STATUS, _CLOSE = 0, 1, 2, 3, 255
 _PIECE = 32 * 1024
 """The most that one frame carries to the client: what the servers on the way read at once."""
+_KILLED = 137
+_LOOK_SECONDS = 0.25
 _MESSAGE = 32 << 20
 """The most that a client may send in one frame."""
 _NOT_STARTED = b"OCI runtime exec failed: "
@@ -140,13 +142,20 @@ class _Session:
             return
         feeding = asyncio.ensure_future(self._feed(writer))
         carrying = asyncio.ensure_future(self._carry(reader))
+        killing = asyncio.ensure_future(self._killed(container))
+        tasks = feeding, carrying, killing
         try:
-            await asyncio.wait((feeding, carrying), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             ended = carrying.done() and not carrying.exception()
+            killed = killing.done() and not killing.exception() and not ended
         finally:
-            for task in (feeding, carrying):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(feeding, carrying, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if killed:
+            writer.close()
+            await self.finish(self._failed(_KILLED))
+            return
         if not ended:
             _end_of(writer)
             left.append(writer)
@@ -225,6 +234,14 @@ class _Session:
                 left -= len(data)
                 yield head[0], data
 
+    async def _killed(self, container: str) -> None:
+        """Return once the container has ended: the engine does not close the streams of its commands then."""
+        while (await self._engine.call(self._engine.client.api.inspect_container, container))["State"][
+            "Running"
+        ]:
+            await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)  # for what was said last
+
     async def _outcome(self, number: str) -> Json:
         """Return the status of a command that has ended."""
         while True:
@@ -235,8 +252,9 @@ class _Session:
         if self._refusal and not about["Pid"]:
             return self._not_started(self._refusal)
         code = about["ExitCode"]
-        if not code:
-            return {"metadata": {}, "status": "Success"}
+        return self._failed(code) if code else {"metadata": {}, "status": "Success"}
+
+    def _failed(self, code: int) -> Json:
         if self._v5:
             how = f"command terminated with exit code {code}"
         else:

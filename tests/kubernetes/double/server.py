@@ -194,10 +194,11 @@ class Server:
 
     async def _route(self, request: web.Request) -> Answer:
         user = self.tokens.user(request.headers.get("Authorization", ""))
-        if request.path in _FREE:
+        path = request.path.rstrip("/")
+        if path in _FREE:
             version = discovery.version(self.options.about.version)
-            return version if request.path == "/version" else web.Response(text="ok")
-        if (found := self._discovery(request.path)) is not None:
+            return version if path == "/version" else web.Response(text="ok")
+        if (found := self._discovery(path)) is not None:
             return found
         wish = _wish(request)
         self._authorize(user, wish)
@@ -207,7 +208,7 @@ class Server:
 
     def _discovery(self, path: str) -> Json | None:
         about = self.options.about
-        return discovery.answers(ephemeral=about.ephemeral).get(path.rstrip("/"))
+        return discovery.answers(ephemeral=about.ephemeral).get(path)
 
     def _authorize(self, user: User, wish: Wish) -> None:
         wishes = [wish]

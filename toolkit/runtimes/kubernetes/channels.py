@@ -38,7 +38,7 @@ def conversation(started: Any) -> Iterator[Connection]:
     `started` is the client's WSClient. A thread carries the bytes.
     """
     ours, theirs = socket.socketpair()
-    connection = Connection(Stream(ours.fileno(), ours.fileno()), end=ours)
+    connection = Connection(Stream(ours.fileno(), ours.fileno()))
     carrier = threading.Thread(target=_Carrier(started.sock, theirs, connection).carry, daemon=True)
     carrier.start()
     try:

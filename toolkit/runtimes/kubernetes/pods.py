@@ -13,6 +13,8 @@ from toolkit.runtimes.kubernetes import words
 
 ENDED = ("Succeeded", "Failed")
 _SHARED = "Always"
+_MIRROR = "kubernetes.io/config.mirror"
+"""On what the API server shows of a static pod, which the kubelet runs from a file."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def _check_pod(pod: Any, place: words.Place) -> None:
         )
     if pod.spec.os and pod.spec.os.name == "windows":
         raise ScanError(f"{place.pod} is a pod for Windows", "barescan scans Linux containers")
+    if _MIRROR in (pod.metadata.annotations or {}) and SIDECAR not in _containers(pod):
+        raise words.refused(RefusedError(422, "static pods do not support ephemeral containers"), place)
     if not pod.spec.node_name:
         raise ScanError(
             f"the pod {place.pod} is on no node yet ({_why_pending(pod)})", "scan it once it runs"

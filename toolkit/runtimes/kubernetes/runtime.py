@@ -18,7 +18,7 @@ from toolkit.agent.stream import StreamError
 from toolkit.auditor import ADDING, AGENT, IMAGE_BUNDLE, IMAGE_LOADER, Auditing, agent_command
 from toolkit.bundle.build import FORMAT, Bundle
 from toolkit.clusters import Cluster, RefusedError
-from toolkit.errors import BarescanError, CallError, ScanError
+from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles, Connection, Runtime
 from toolkit.runtimes.kubernetes import channels, pods, words
@@ -27,6 +27,8 @@ from toolkit.runtimes.session import greet
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123, as Kubernetes' names
 _GREETING_SECONDS = 30.0
+_NEWS_SECONDS = 4.0  # for a kubelet to say that a container has ended
+_LOOK_SECONDS = 0.3
 _GRACE_SECONDS = 30.0  # beyond the agent's own deadline
 _PLANNING_SECONDS = 120.0
 _SESSION = [*agent_command(IMAGE_BUNDLE, IMAGE_LOADER, f"{IMAGE_BUNDLE}/{AGENT}"), "session"]
@@ -184,26 +186,33 @@ class KubernetesRuntime(Runtime):
         self._open.close()
 
     def explained(self, broke: ScanError, complaint: str) -> ScanError:
-        """Return what happened to the target, if it was that which broke the scan off."""
-        again = "scan again once it keeps running"
+        """Return what happened to the target, if it was that which broke the scan off.
+
+        The API server learns of it a moment after the agent does.
+        """
+        until = time.monotonic() + (_NEWS_SECONDS if broke.transient else 0)
         try:
-            pod = pods.read(self._cluster, self._place)
-            if pod.metadata.uid != self._target.uid:
-                raise ScanError(
-                    f"the pod {self._place.pod} was replaced during the scan", again, transient=True
-                )
-            now = pods.target(pod, self._place)
+            while (changed := self._changed()) is None and time.monotonic() < until:
+                self.stop.pause(_LOOK_SECONDS)
+        except InterruptedScanError:
+            changed = None
         except BarescanError as error:
             return ScanError(f"{broke.cause}: {error.cause}", error.remedy, transient=True)
-        if now.id != self._target.id:
-            last = now.status.last_state and now.status.last_state.terminated
-            why = f" ({visible(str(last.reason), 60)}, {last.exit_code})" if last else ""
-            return ScanError(
-                f"the container {self._place.container} was restarted during the scan{why}",
-                again,
-                transient=True,
-            )
-        return super().explained(broke, complaint)
+        return changed or super().explained(broke, complaint)
+
+    def _changed(self) -> ScanError | None:
+        """Return what the API server says has become of the target since the scan began; None if nothing."""
+        again = "scan again once it keeps running"
+        pod = pods.read(self._cluster, self._place)
+        if pod.metadata.uid != self._target.uid:
+            return ScanError(f"the pod {self._place.pod} was replaced during the scan", again, transient=True)
+        now = pods.target(pod, self._place)
+        if now.id == self._target.id:
+            return None
+        last = now.status.last_state and now.status.last_state.terminated
+        why = f" ({visible(str(last.reason), 60)}, {last.exit_code})" if last else ""
+        cause = f"the container {self._place.container} was restarted during the scan{why}"
+        return ScanError(cause, again, transient=True)
 
 
 def split(uri: str, name: str) -> list[str]:

@@ -1,0 +1,196 @@
+"""What `scan` does once its flags are read: one target, or many in one run, and how the outcome is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from toolkit import fleet
+from toolkit import scan as scanning
+from toolkit.cli_base import complain, console, notes, say
+from toolkit.errors import CallError, InterruptedScanError, ScanError
+from toolkit.fleet import Outcome, Run
+from toolkit.progress import LiveFleet, LiveWatcher
+from toolkit.reports.console import Row, print_overview, print_summary
+from toolkit.reports.text import counted
+from toolkit.runtimes.base import FORMS, Bundles, Expanded, Selection, expand
+
+_MOST_SHARDS = 100_000
+_LEFT_ENTRIES = (
+    "Kubernetes keeps the entries of ephemeral containers in their pods until these are deleted; "
+    "they have ended"
+)
+PROFILE_FORMS = "an InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user wants scanned, and how; the request has all but the target."""
+
+    request: scanning.Request
+    selection: Selection = field(default_factory=Selection)
+    jobs: int = fleet.DEFAULT_JOBS
+    retries: int = 0
+    resume: Path | None = None
+    shard: str = ""
+
+
+def scan_and_show(wanted: Wanted, local: Bundles) -> int:
+    """Scan what is wanted, show how it went, and return the exit status."""
+    if wanted.resume:
+        return _resume(wanted, wanted.resume, local)
+    if not wanted.selection.targets and not wanted.selection.looks:
+        raise CallError(
+            "no target was named",
+            f"use --target with one of {', '.join(FORMS)}; or --selector, --namespace for pods of a cluster",
+        )
+    if not wanted.request.profile:
+        raise CallError(
+            "no profile was named", f"use --profile with {PROFILE_FORMS}; `invoke profiles` lists some"
+        )
+    part = _shard(wanted.shard)
+    expanded = expand(wanted.selection, wanted.request.auditing)
+    for note in expanded.notes:
+        say(note)
+    uris = fleet.shard(expanded.uris, *part) if part else expanded.uris
+    if not uris:
+        say(f"none of the {counted(len(expanded.uris), 'target')} is in shard {wanted.shard}: nothing to do")
+        return 0
+    if part:
+        say(f"{len(uris)} of {counted(len(expanded.uris), 'target')} are in shard {wanted.shard}")
+    if len(expanded.uris) == 1:
+        return _one(uris[0], wanted, local)
+    scanning.check(wanted.request)
+    run = fleet.begin(uris, wanted.request, _about(wanted))
+    return _many(uris, expanded, run, wanted, local)
+
+
+def _about(wanted: Wanted) -> dict[str, Any]:
+    return fleet.describe(wanted.request, jobs=wanted.jobs, retries=wanted.retries, shard=wanted.shard)
+
+
+def show_one(request: scanning.Request, local: Bundles) -> int:
+    """Scan the target of a request, show the whole summary, and return the exit status."""
+    return _one(request.target, Wanted(request), local)
+
+
+def _one(uri: str, wanted: Wanted, local: Bundles) -> int:
+    request = replace(wanted.request, target=uri)
+    with LiveWatcher(notes, uri) as watcher:
+        result, outcome = fleet.scan_one(request, local, watcher, _about(wanted), retries=wanted.retries)
+    print_summary(console, result.report, result.verdict)
+    console.print(
+        f"report: {escape(str(result.folder / 'report.hdf.json'))}", highlight=False, soft_wrap=True
+    )
+    _tell_of_entries([outcome])
+    return result.status
+
+
+def _resume(wanted: Wanted, folder: Path, local: Bundles) -> int:
+    if wanted.selection.targets or wanted.selection.looks or wanted.shard:
+        raise CallError(
+            "a run that is resumed has its targets already",
+            "leave out --target, --selector, --namespace, --all-namespaces and --shard",
+        )
+    run, request = fleet.resume(folder, wanted.request, _about(wanted))
+    left = tuple(uri for uri, outcome in run.outcomes.items() if not outcome.scanned)
+    if not left:
+        say("every target of the run was scanned to the end: nothing to do")
+        return _show(run)
+    scanning.check(request)
+    expanded = _expanded_anew(left, request)
+    for uri in set(left) - set(expanded.uris):
+        del run.outcomes[uri]
+    run.outcomes |= {uri: Outcome(uri) for uri in expanded.uris if uri not in run.outcomes}
+    say(f"{counted(len(expanded.uris), 'target')} of {len(run.outcomes)} left to scan")
+    uris = tuple(uri for uri in expanded.uris if not run.outcomes[uri].scanned)
+    return _many(uris, expanded, run, Wanted(request, jobs=wanted.jobs, retries=wanted.retries), local)
+
+
+def _expanded_anew(uris: tuple[str, ...], request: scanning.Request) -> Expanded:
+    """Return what is left of a run: a pod that could not be looked up then may be there now."""
+    try:
+        return expand(Selection(uris), request.auditing)
+    except ScanError as error:
+        return Expanded(uris, failed={uris[0]: error})
+
+
+def _many(uris: tuple[str, ...], expanded: Expanded, run: Run, wanted: Wanted, local: Bundles) -> int:
+    done = len(run.outcomes) - len(uris)
+    with LiveFleet(notes, done, len(run.outcomes)) as watcher:
+        fleet.scan_all(
+            uris,
+            wanted.request,
+            local,
+            run=run,
+            jobs=wanted.jobs,
+            retries=wanted.retries,
+            watcher=watcher,
+            failed=expanded.failed,
+        )
+    return _show(run)
+
+
+def _show(run: Run) -> int:
+    outcomes = list(run.outcomes.values())
+    print_overview(console, map(_row, outcomes))
+    console.print(_sentence(outcomes, run.seconds), highlight=False, soft_wrap=True)
+    console.print(f"reports: {escape(str(run.folder))}", highlight=False, soft_wrap=True)
+    _tell_of_entries(outcomes)
+    status = fleet.exit_status(outcomes)
+    if not all(each.scanned for each in outcomes):
+        say(f"scan the rest with --resume {run.folder}")
+    if run.trouble:
+        complain(run.trouble.cause, run.trouble.remedy)
+        return status if status in {CallError.status, InterruptedScanError.status} else ScanError.status
+    return status
+
+
+def _row(outcome: Outcome) -> Row:
+    if outcome.status is None:
+        return Row(outcome.uri, None, "not begun", bad=True)
+    if not outcome.scanned:
+        return Row(outcome.uri, None, f"{outcome.status}: {outcome.cause}", bad=True)
+    return Row(outcome.uri, outcome.summary, str(outcome.status))
+
+
+def _sentence(outcomes: list[Outcome], seconds: float) -> str:
+    """Return how many targets took how long, and how many of them came to nothing."""
+    now = [each for each in outcomes if not each.earlier and each.status is not None]
+    parts = []
+    if now:
+        alone = sum(each.seconds for each in now)
+        parts.append(f"{counted(len(now), 'target')} in {seconds:.1f} s")
+        if len(now) > 1:
+            parts.append(f"one after another they would have taken {alone:.1f} s")
+    failed = sum(each.status is not None and not each.scanned for each in outcomes)
+    idle = sum(each.status is None for each in outcomes)
+    before = sum(each.earlier for each in outcomes)
+    parts += [f"{failed} could not be scanned"] if failed else []
+    parts += [f"{idle} were not begun"] if idle else []
+    parts += [f"{before} had been scanned before"] if before else []
+    return "; ".join(parts)
+
+
+def _tell_of_entries(outcomes: Iterable[Outcome]) -> None:
+    if fleet.added_auditors(outcomes):
+        say(_LEFT_ENTRIES)
+
+
+def _shard(text: str) -> tuple[int, int] | None:
+    """Read I/N; raises CallError for anything else."""
+    if not text:
+        return None
+    index, _, count = text.partition("/")
+    if all(each.isascii() and each.isdigit() and len(each) < 7 for each in (index, count)) and (
+        0 <= int(index) < int(count) <= _MOST_SHARDS
+    ):
+        return int(index), int(count)
+    raise CallError(
+        f"{text!r} is no shard",
+        "write --shard I/N, with I from 0 to N-1; in an Indexed Job $(JOB_COMPLETION_INDEX)/N",
+    )
