@@ -5,6 +5,7 @@ Tasks are thin: parse, call, print, exit status. Flags only, no positional argum
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -25,6 +26,7 @@ from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
 from toolkit.cli_base import complain, console, say, task
+from toolkit.cli_doctor import doctor
 from toolkit.cli_images import images
 from toolkit.cli_kubernetes import manifests
 from toolkit.cli_scan import PROFILE_FORMS, Wanted, scan_and_show, show_one
@@ -37,7 +39,7 @@ from toolkit.manifests import checks
 from toolkit.manifests.checks import PULL_POLICIES
 from toolkit.reports.text import visible
 from toolkit.runs import write_json
-from toolkit.runtimes.base import FORMS, Selection
+from toolkit.runtimes.base import FORMS, Selection, resolve
 
 _DEMO_PROFILE = "scap:debian12#anssi_bp28_high"
 _MOST_ROUNDS = 1000
@@ -316,12 +318,42 @@ def bench(
         )
 
 
-@task(help={"gems": _SCAN_HELP["gems"], "report-dir": _SCAN_HELP["report-dir"]})
-def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None:
-    """Start a distroless target, scan it for real, show the table and where the report is.
+@task(
+    help={
+        "on": "where the targets are: local (the default) or kubernetes",
+        "context": "with kubernetes: context of the kubeconfig (default: its current one)",
+        "image": f"with kubernetes: auditor image (default: {auditor.IMAGE})",
+        "demo-image": "with kubernetes: one image for all targets, instead of those of targets.up",
+        "keep": "with kubernetes: leave the namespace and its pods there",
+        "gems": _SCAN_HELP["gems"],
+        "report-dir": _SCAN_HELP["report-dir"],
+    }
+)
+def demo(
+    _context: Context,
+    on: str = "local",
+    context: str = "",
+    image: str = "",
+    demo_image: str = "",
+    keep: bool = False,
+    gems: str = "",
+    report_dir: str = "reports",
+) -> None:
+    """Start distroless targets, scan them for real, show the tables and where the reports are.
 
     Ends with status 0 when the scans came to their end, whatever they found: the findings are the show.
     """
+    if on == "kubernetes":
+        auditing = auditor.Auditing(image or auditor.IMAGE, context=context)
+        _demo_in_cluster(auditing, demo_image, Path(report_dir), keep=keep)
+        return
+    if on != "local":
+        raise CallError(f"there is no demo on {on!r}", "write --on local or --on kubernetes")
+    if context or image or demo_image or keep:
+        raise CallError(
+            "--context, --image, --demo-image and --keep are for a demo in a cluster",
+            "add --on kubernetes, or leave them out",
+        )
     bundle = _bundle(gems)
     name = f"demo-{os.getpid()}"  # its own: what `targets.up` started stays up
     target = demo_targets.up(name, "base", progress=say)
@@ -338,6 +370,18 @@ def demo(_context: Context, gems: str = "", report_dir: str = "reports") -> None
             show_one(scanning.Request(target.uri, profile, report_dir=Path(report_dir)), lambda: bundle)
     finally:
         demo_targets.down(name)
+
+
+def _demo_in_cluster(auditing: auditor.Auditing, image: str, reports: Path, *, keep: bool) -> None:
+    in_cluster = importlib.import_module("toolkit.demo.cluster")
+    cluster = importlib.import_module("toolkit.clusters").connect(auditing.context)
+    with in_cluster.targets(cluster, auditing.image, image, say, keep=keep) as targets:
+        with contextlib.closing(resolve(targets[0], auditing)) as runtime:
+            auditor_has = runtime.bundle(lambda: _bundle("")).manifest["engines"]
+        profile = str(engines.BASELINE) if "cinc" in auditor_has else _DEMO_PROFILE
+        for target in targets:
+            request = scanning.Request(target, profile, report_dir=reports, auditing=auditing)
+            show_one(request, lambda: _bundle(""))
 
 
 @task(
@@ -394,6 +438,7 @@ def lint(_context: Context) -> None:
 
 def _collection() -> Collection:
     collection = Collection(scan, list_profiles, demo, bench, run_tests, lint)
+    collection.add_task(doctor)
     collection.add_collection(Collection("bundle", bundle_build, bundle_verify, bundle_export, bundle_lock))
     collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
     collection.add_collection(images)

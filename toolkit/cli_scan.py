@@ -58,7 +58,7 @@ def scan_and_show(wanted: Wanted, local: Bundles) -> int:
         say(note)
     uris = fleet.shard(expanded.uris, *part) if part else expanded.uris
     if not uris:
-        say(f"none of the {counted(len(expanded.uris), 'target')} is in shard {wanted.shard}: nothing to do")
+        say(f"shard {wanted.shard} has none of {counted(len(expanded.uris), 'target')}: nothing to do")
         return 0
     if part:
         say(f"{len(uris)} of {counted(len(expanded.uris), 'target')} are in shard {wanted.shard}")

@@ -16,6 +16,7 @@ import websocket
 import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config import kube_config
 from kubernetes.stream import stream
 
 from toolkit.errors import BarescanError, ScanError
@@ -93,6 +94,10 @@ class Cluster:
 
     def may(self, verb: str, resource: str, namespace: str, name: str = "") -> bool:
         """Say whether we may, as the server sees it; True also where it does not tell."""
+        return self.allows(verb, resource, namespace, name) is not False
+
+    def allows(self, verb: str, resource: str, namespace: str, name: str = "") -> bool | None:
+        """Say whether we may, as the server sees it; None where it does not tell."""
         resource, _, subresource = resource.partition("/")
         asked = client.V1ResourceAttributes(
             verb=verb, resource=resource, subresource=subresource or None, namespace=namespace, name=name
@@ -105,7 +110,7 @@ class Cluster:
                 self.call(self.authorization.create_self_subject_access_review, review).status.allowed
             )
         except RefusedError:
-            return True
+            return None
 
     def execute(self, namespace: str, pod: str, container: str, command: list[str]) -> Any:
         """Start a command in a container; return the client's WSClient, its streams untouched.
@@ -151,13 +156,18 @@ def connect(context: str = "") -> Cluster:
 
     Raises ScanError when none is configured, none answers, or it is too old.
     """
-    return _connected(context, os.environ.get("KUBECONFIG") or None)
+    return _connected(context, kubeconfig())
+
+
+def kubeconfig() -> str | None:
+    """Return what KUBECONFIG says now; the client itself looks at it only once."""
+    return os.environ.get("KUBECONFIG") or None
 
 
 @cache
-def _connected(context: str, kubeconfig: str | None) -> Cluster:
+def _connected(context: str, path: str | None) -> Cluster:
     configuration = client.Configuration()
-    namespace = _configure(configuration, context, kubeconfig)
+    namespace = _configure(configuration, context, path)
     configuration.retries = _AT_ONCE  # who names a cluster that is not there is told so without delay
     version = _version(configuration)
     if version < OLDEST:
@@ -169,16 +179,20 @@ def _connected(context: str, kubeconfig: str | None) -> Cluster:
     return Cluster(configuration, namespace, version)
 
 
+def _locked_out(host: str, refusal: RefusedError) -> ScanError:
+    """Return the error for an API server that does not even tell its version."""
+    if refusal.status == 401:
+        return ScanError(f"the API server at {host} does not accept these credentials", "log in to it anew")
+    return ScanError(f"the API server at {host} refused ({refusal.status}): {refusal.message}", _ANOTHER)
+
+
 def _version(configuration: client.Configuration) -> tuple[int, int]:
     """Return a server's version, such as (1, 34); raises ScanError when it does not answer."""
     method = client.VersionApi(client.ApiClient(configuration)).get_code
     try:
         about = _call(str(configuration.host), method)
-    except RefusedError as refused:
-        raise ScanError(
-            f"{configuration.host} does not say which version of Kubernetes it is: {refused.message}",
-            _ANOTHER,
-        ) from None
+    except RefusedError as refusal:
+        raise _locked_out(str(configuration.host), refusal) from None
     major, minor = (int(re.sub(r"\D", "", part) or 0) for part in (about.major, about.minor))
     return major, minor
 
@@ -195,21 +209,33 @@ def _call(host: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> A
         raise unreachable(host, error) from None
 
 
-def _configure(configuration: client.Configuration, context: str, kubeconfig: str | None) -> str:
+def _configure(configuration: client.Configuration, context: str, path: str | None) -> str:
     """Fill the configuration and return the namespace of the context."""
     try:
         load: Any = config.load_kube_config  # the client declares no types for its configuration
-        load(kubeconfig, context=context or None, client_configuration=configuration)
+        load(path, context=context or None, client_configuration=configuration)
+        return context_of(context)[1]
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         if context:
             raise ScanError(
                 f"the context {context} can't be used: {error}", "see: kubectl config get-contexts"
             ) from None
         return _configure_inside(configuration, error)
-    listed: Any = config.list_kube_config_contexts
-    contexts, active = listed(kubeconfig)
-    chosen = next((each for each in contexts if each["name"] == context), active) if context else active
-    return str(chosen["context"].get("namespace") or "default")
+
+
+def context_of(context: str = "") -> tuple[str, str]:
+    """Return name and namespace of a context of the kubeconfig, of its current one by default.
+
+    Raises ConfigException, YAMLError or OSError where there is no such context. Of a kubeconfig without a
+    current one the client's own functions list nothing.
+    """
+    merger: Any = kube_config.KubeConfigMerger  # untyped, as above
+    loader: Any = kube_config.KubeConfigLoader
+    merged = merger(kubeconfig() or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+    if merged is None:
+        raise config.ConfigException("there is no kubeconfig")
+    found = loader(merged, active_context=context or None).current_context
+    return str(found["name"]), str(found["context"].get("namespace") or "default")
 
 
 def _configure_inside(configuration: client.Configuration, outside: Exception) -> str:

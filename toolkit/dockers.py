@@ -25,7 +25,7 @@ def connect(kind: str = "docker") -> docker.DockerClient:
     `kind` is "docker" or "podman"; for Podman CONTAINER_HOST names the socket, else the system's and then
     the user's own is taken. Raises ScanError when none answers, access is denied, or it is too old.
     """
-    address = _podman_address() if kind == "podman" else None
+    address = podman_address() if kind == "podman" else None
     _check_context(kind)
     try:
         client = _client(address)
@@ -54,7 +54,8 @@ def _check_context(kind: str) -> None:
         raise ScanError(f"there is no Docker context {name!r} (DOCKER_CONTEXT)", "see: docker context ls")
 
 
-def _podman_address() -> str:
+def podman_address() -> str:
+    """Return where Podman's socket is, or would be."""
     if given := os.environ.get("CONTAINER_HOST"):
         return given
     places = [

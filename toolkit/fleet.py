@@ -9,18 +9,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import queue
+import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import toolkit
 from toolkit import runs
+from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.reports import hdf
@@ -168,8 +170,7 @@ def describe(request: Request, *, jobs: int = 1, retries: int = 0, shard: str = 
             "timeout": request.timeout,
             "remote_mounts": request.remote_mounts,
             "trust_target": request.trust_target,
-            "image": request.auditing.image,
-            "privileged": request.auditing.privileged,
+            "auditing": asdict(request.auditing),
         },
         "jobs": jobs,
         "retries": retries,
@@ -228,7 +229,19 @@ def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
         raise CallError("the run was made with other --controls", "leave them out, or begin a run of its own")
     engine = str(said.get("engine") or "auto") if request.engine == "auto" else request.engine
     options = replace(given, controls=controls)
-    return replace(request, profile=str(said["profile"]), engine=engine, options=options)
+    auditing = request.auditing if request.auditing != Auditing() else _auditing(had.get("auditing"))
+    return replace(request, profile=str(said["profile"]), engine=engine, options=options, auditing=auditing)
+
+
+def _auditing(said: object) -> Auditing:
+    """Return how the auditor was brought before: what the targets are also depends on the context."""
+    kinds = {name: type(value) for name, value in asdict(Auditing()).items()}
+    if not isinstance(said, dict):
+        return Auditing()
+    try:
+        return Auditing(**{name: kinds[name](value) for name, value in said.items()})
+    except (LookupError, ValueError, TypeError):
+        return Auditing()
 
 
 def _earlier(uri: str, folder: Path | None, said: Mapping[str, Any]) -> Outcome:
@@ -376,7 +389,7 @@ def scan_all(  # noqa: PLR0913
     """Scan targets, `jobs` at a time, into the folder of a run; return how it went with each, in their order.
 
     `request` says all but the target. `failed` has those of which it is known already why they can't be
-    scanned. On KeyboardInterrupt, or when another thread asks `stop`, the scans that run are ended and those
+    scanned. On Ctrl-C and SIGTERM, or when another thread asks `stop`, the scans that run are ended and those
     that were not begun are left. Raises CallError, before anything begins, for what is wrong with every scan.
     """
     check(request)
@@ -388,11 +401,26 @@ def scan_all(  # noqa: PLR0913
         retries,
         failed or {},
     )
-    with runs.held(run.folder):
+    with runs.held(run.folder), _signals(fleet.interrupt):
         run.write()
         fleet.work(uris, bundles, jobs)
         run.end()
     return tuple(run.outcomes[uri] for uri in uris)
+
+
+@contextlib.contextmanager
+def _signals(take: Callable[[], None]) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM call `take`, where this is the main thread, instead of raising anywhere."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: take()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
 @dataclass
@@ -404,7 +432,9 @@ class _Fleet:
     retries: int
     failed: Mapping[str, BarescanError]
     events: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
-    """What the main thread is woken by: a target that has ended, or the first wish for a bundle."""
+    """What the main thread is woken by: a target that has ended, the first wish for a bundle, a signal."""
+    making: bool = False
+    """Whether the main thread makes the bundle, which is ended as any other work: by KeyboardInterrupt."""
 
     def work(self, uris: Sequence[str], bundles: Bundles, jobs: int) -> None:
         bundle = _HostBundle(bundles, lambda: self.events.put("bundle"))
@@ -414,10 +444,7 @@ class _Fleet:
                 each.add_done_callback(lambda _: self.events.put("ended"))
             try:
                 while not self._all_ended(ended, bundle):
-                    if not self.stop.asked:
-                        self.watcher.interrupted()
-                    self.stop.ask()
-                    bundle.refuse()
+                    self._end(bundle)
             finally:
                 self.stop.ask()  # only an error of our own gets here early
                 bundle.refuse()
@@ -428,11 +455,33 @@ class _Fleet:
         """Wait until all have ended; False when Ctrl-C comes first."""
         try:
             while not all(each.done() for each in ended):
-                if self.events.get() == "bundle":
-                    bundle.make()
+                event = self.events.get()
+                if event == "interrupted":
+                    return False
+                if event == "bundle":
+                    self._make(bundle)
         except KeyboardInterrupt:
             return False
         return True
+
+    def _make(self, bundle: _HostBundle) -> None:
+        self.making = True
+        try:
+            bundle.make()
+        finally:
+            self.making = False
+
+    def interrupt(self) -> None:
+        """Take a signal, in the main thread between any two steps: the second may come while ending."""
+        if self.making:
+            raise KeyboardInterrupt
+        self.events.put("interrupted")
+
+    def _end(self, bundle: _HostBundle) -> None:
+        if not self.stop.asked:
+            self.watcher.interrupted()
+        self.stop.ask()
+        bundle.refuse()
 
     def _one(self, uri: str, bundles: Bundles) -> None:
         """Scan one target; whatever happens becomes its outcome."""

@@ -70,7 +70,7 @@ def refused(code: int, call: Any) -> dict[str, Any]:
     with pytest.raises(ApiException) as caught:
         call()
     assert caught.value.status == code
-    status: dict[str, Any] = json.loads(caught.value.body)
+    status: dict[str, Any] = json.loads(caught.value.body or "")
     assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", code)
     return status
 

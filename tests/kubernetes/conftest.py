@@ -1,4 +1,8 @@
-"""The clusters that tests run against: the double, and a real one where there is one."""
+"""The clusters that tests run against: the double, and a real one where there is one.
+
+The real one is that of BARESCAN_KUBECONFIG; BARESCAN_CLUSTER_LOAD is a command that loads the image archive
+named by its last argument into it, BARESCAN_CLUSTER_RESTART one that restarts its API server. Else it is K3s.
+"""
 
 from __future__ import annotations
 
@@ -69,27 +73,27 @@ def doubles() -> Iterator[Callable[[Options], DoubleCluster]]:
 
 
 @pytest.fixture(scope="session")
-def _distroless() -> str:
+def base_image() -> str:
     return distroless_image()
 
 
 @pytest.fixture(scope="session")
-def _shell() -> str:
+def shell_image() -> str:
     return containers.build(["shell"])["shell"]
 
 
 @pytest.fixture
-def distroless(cluster: Cluster, _distroless: str) -> str:
+def distroless(cluster: Cluster, base_image: str) -> str:
     """The image of a distroless server without a shell, known to the cluster."""
-    cluster.load(_distroless)
-    return _distroless
+    cluster.load(base_image)
+    return base_image
 
 
 @pytest.fixture
-def shell(cluster: Cluster, _shell: str) -> str:
+def shell(cluster: Cluster, shell_image: str) -> str:
     """The image of a whole Debian, known to the cluster."""
-    cluster.load(_shell)
-    return _shell
+    cluster.load(shell_image)
+    return shell_image
 
 
 @pytest.fixture

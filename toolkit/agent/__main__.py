@@ -90,7 +90,12 @@ def _greet(client: Stream, bundle: Path | None) -> wait.Waiting | None:
             f"the client speaks version {said.get('version')} of the stream, this agent {VERSION}",
             "use client and auditor of one version",
         )
-    return wait.Waiting() if bundle else None
+    if not bundle:
+        return None
+    waiting = wait.Waiting()
+    if said.get("agent") == about["agent"]:  # one of our kind, after whom the container need not wait
+        waiting.announce(HELLO_SECONDS, 0)
+    return waiting
 
 
 def _fail(client: Stream, cause: str, remedy: str, status: int) -> int:

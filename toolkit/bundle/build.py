@@ -114,18 +114,42 @@ def ensure_bundle(
     """
     if given := os.environ.get("BARESCAN_BUNDLE"):
         return load(Path(given).resolve())
-    if gems is None and (named := os.environ.get("BARESCAN_GEMS")):
-        gems = Path(named)
-    if gems is not None and not gems.is_dir():
-        raise CallError(f"{gems} is no directory of gems", "name a GEM_HOME or a directory of .gem files")
+    gems = _given(gems)
     place = cache or cache_directory()
     if gems is not None:
-        return Builder(place, gems.resolve(), progress, locked=locked).bundle()
+        return Builder(place, gems, progress, locked=locked).bundle()
     builder = Builder(place, None, progress, locked=locked)
     fetched = builder.fetched_gems()
     if fetched is not None:
         builder = Builder(place, fetched, progress, locked=locked, fetched=True)
     return builder.bundle()
+
+
+def cached_bundle(gems: Path | None = None, *, cache: Path | None = None) -> Bundle | None:
+    """Return the bundle that `ensure_bundle` would give without building; None where it would have to.
+
+    Raises CallError for gems or a bundle that can't be used.
+    """
+    if given := os.environ.get("BARESCAN_BUNDLE"):
+        return load(Path(given).resolve())
+    place, gems = cache or cache_directory(), _given(gems)
+    fetched = place / f"gems-{Builder.gems_version()}"
+    if gems is None and fetched.exists():
+        builder = Builder(place, fetched, lambda _text: None, locked=False, fetched=True)
+    else:
+        builder = Builder(place, gems, lambda _text: None, locked=False)
+    return load(builder.final) if builder.final.exists() else None
+
+
+def _given(gems: Path | None) -> Path | None:
+    """Return the directory of gems that the user named, in the call or by BARESCAN_GEMS."""
+    if gems is None and (named := os.environ.get("BARESCAN_GEMS")):
+        gems = Path(named)
+    if gems is None:
+        return None
+    if not gems.is_dir():
+        raise CallError(f"{gems} is no directory of gems", "name a GEM_HOME or a directory of .gem files")
+    return gems.resolve()
 
 
 def cache_directory() -> Path:

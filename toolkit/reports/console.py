@@ -106,7 +106,7 @@ def print_overview(console: Console, rows: Iterable[Row]) -> None:
             for status, count in zip(Status, counts, strict=True)
         ]
         table.add_row(
-            _plain(row.target, _SHORT), *cells, _plain(row.words, _SHORT, "bold red" if row.bad else "")
+            _plain(row.target, _SHORT), *cells, _plain(row.words, _SHORT // 2, "bold red" if row.bad else "")
         )
     console.print(table)
 

@@ -59,12 +59,13 @@ def converse(
 def greet(connection: Connection) -> dict[str, Any]:
     """Return what the agent says of itself, asked the first time; raises StreamError, ScanError."""
     if connection.hello is None:
-        connection.stream.send(Kind.HELLO, {"version": VERSION})
+        ours = source_sha256()
+        connection.stream.send(Kind.HELLO, {"version": VERSION, "agent": ours})
         frame = connection.stream.receive()
         if frame.kind is Kind.FAIL:
             raise _failure(frame)
         connection.hello = frame.json()
-        if connection.hello.get("agent") != source_sha256():
+        if connection.hello.get("agent") != ours:
             raise ScanError(
                 "the agent is of another version than this client", "build the auditor anew with this client"
             )

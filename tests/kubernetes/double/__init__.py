@@ -62,6 +62,10 @@ class Double:
         """Be away for a second, and break every connection."""
         self._run(self._server.restart())
 
+    def break_connections(self) -> None:
+        """Break every connection, and be there for new ones."""
+        self._loop.call_soon_threadsafe(self._server.break_connections)
+
     def stop(self) -> None:
         """Stop serving and remove every container and file; nothing to do the second time."""
         atexit.unregister(self.stop)

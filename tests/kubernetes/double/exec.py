@@ -27,6 +27,7 @@ _KILLED = 137
 _LOOK_SECONDS = 0.25
 _MESSAGE = 32 << 20
 """The most that a client may send in one frame."""
+_LOOK_SECONDS = 0.2
 _NOT_STARTED = b"OCI runtime exec failed: "
 """How the engine begins what it says, in place of output, when it can't start a command."""
 
@@ -111,7 +112,7 @@ class Execs:
         first = _STDOUT if command.stdout else _STDERR if command.stderr else _STATUS
         with contextlib.suppress(ConnectionError):
             await socket.send_bytes(bytes([first]))
-            session = _Session(self._engine, self._line, socket, command)
+            session = _Session(self._engine, self._line, request, socket, command)
             if said := command.no_streams or absent:
                 await session.finish(statuses.internal(f"unable to upgrade connection: {said}").body)
             else:
@@ -127,10 +128,19 @@ class Execs:
 class _Session:
     """One command and the websocket to its client."""
 
-    def __init__(self, engine: Engine, line: Line, socket: web.WebSocketResponse, command: Command) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        line: Line,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        command: Command,
+    ) -> None:
         self._engine, self._line, self._socket, self._command = engine, line, socket, command
+        self._request = request
         self._v5 = socket.ws_protocol == V5
         self._refusal = ""
+        self._unread = False
 
     async def run(self, container: str, left: list[asyncio.StreamWriter]) -> None:
         """Run the command to its end, or until the client goes; then its stdin ends, and nobody reads it."""
@@ -161,7 +171,15 @@ class _Session:
             left.append(writer)
             return
         writer.close()
-        await self.finish(await self._outcome(number))
+        if self._unread:
+            await self._never()
+        else:
+            await self.finish(await self._outcome(number))
+
+    async def _never(self) -> None:
+        """Say nothing until the client goes: a real node never tells that a command left input unread."""
+        while self._request.transport is not None:
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def finish(self, status: Json) -> None:
         """Send the status and close."""
@@ -202,8 +220,10 @@ class _Session:
                     _end_of(writer)
             elif data[:1] == bytes([_STDIN]) and open_:
                 with contextlib.suppress(ConnectionError):
+                    self._unread = True
                     writer.write(memoryview(data)[1:])
                     await writer.drain()
+                    self._unread = False
 
     async def _carry(self, reader: asyncio.StreamReader) -> None:
         """Carry the command's output to the client, to its end."""

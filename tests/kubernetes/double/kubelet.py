@@ -28,6 +28,8 @@ _LOOK_SECONDS = 0.15
 _RETRY_SECONDS = 10
 _BACKOFF_SECONDS = (10, 300)
 """The first and the longest wait of a container that crashes."""
+_NOT_RUNNING = re.compile("non running container|is not running")
+"""In what the engine says when a namespace can't be joined, as its container has ended meanwhile."""
 _NODE_LABELS = {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux"}
 _log = logging.getLogger(__name__)
 
@@ -340,7 +342,8 @@ class PodWorker:
         try:
             await self._engine.start(container)
         except APIError as error:
-            self._failed_to_start(run, start_error(error))
+            gone = run.spec.get("targetContainerName") and _NOT_RUNNING.search(str(error.explanation))
+            self._failed_to_start(run, self._no_target(run) if gone else start_error(error))
             return
         about = await self._engine.inspect(container)
         run.set({"running": {"startedAt": _time(about["State"]["StartedAt"])}})
@@ -380,12 +383,14 @@ class PodWorker:
         if not target or self._kubelet.ways.ignores_target:
             return ""
         if not target.running:
-            raise _HeldError(
-                "CreateContainerError",
-                f'failed to generate container "{secrets.token_hex(32)}" spec: invalid target container: '
-                f'container "{target.container}" is not running - in state CONTAINER_EXITED',
-            )
+            said = f'failed to generate container "{secrets.token_hex(32)}" spec: {self._no_target(run)}'
+            raise _HeldError("CreateContainerError", said)
         return target.container
+
+    def _no_target(self, run: Run) -> str:
+        container = self.runs[run.spec["targetContainerName"]].container
+        why = f'container "{container}" is not running - in state CONTAINER_EXITED'
+        return f"invalid target container: {why}"
 
     async def _image(self, run: Run) -> Any:
         """Return the image of a container, as its pull policy has it got; nothing is ever pulled."""

@@ -54,7 +54,8 @@ class Run:
     def wait(self, reason: str, message: str, delay: float = 0.0) -> None:
         """Say why it waits, after a delay: a kubelet reports some reasons only when it comes by again."""
         state = {"waiting": {"reason": reason} | ({"message": message} if message else {})}
-        self._later = (time.monotonic() + delay, state)
+        due = time.monotonic() + delay
+        self._later = (min(due, self._later[0]) if self._later else due, state)
         self.settle()
 
     def settle(self) -> float:

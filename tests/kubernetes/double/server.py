@@ -138,18 +138,19 @@ class Server:
         """Be away for a second: nothing listens, and every connection is broken."""
         for site in list(self._runner.sites):
             await site.stop()
-        self._break_connections()
+        self.break_connections()
         await asyncio.sleep(_DOWN_SECONDS)
         await self._listen()
 
     async def stop(self) -> None:
         """Serve no more."""
-        self._break_connections()
+        self.break_connections()
         await self._kubelet.stop()
         self._execs.close()
         await self._runner.cleanup()
 
-    def _break_connections(self) -> None:
+    def break_connections(self) -> None:
+        """Break every connection there is, in the middle of whatever it carries."""
         for connection in list(self._runner.server.connections if self._runner.server else ()):
             if connection.transport is not None:
                 connection.transport.abort()
@@ -172,11 +173,11 @@ class Server:
         try:
             answer = await self._route(request)
         except ApiError as error:
-            return web.json_response(error.body, status=error.code, headers=error.headers)
+            return _json(error.body, error.code)
         if isinstance(answer, web.StreamResponse):
             return answer
         code, body = answer if isinstance(answer, tuple) else (200, answer)
-        return web.json_response(body, status=code)
+        return _json(body, code)
 
     async def _fault(self, request: web.Request) -> web.Response | None:
         faults = self.options.faults
@@ -270,6 +271,7 @@ class Server:
                 for each in self.store.all(resource, name):
                     self.store.remove(resource, name, each["metadata"]["name"])
         self.store.remove(store.NAMESPACES, "", name)
+        found["metadata"]["deletionTimestamp"] = store.now()
         return found | {"status": {"phase": "Terminating"}}
 
     async def _create_pod(self, call: Call) -> Answer:
@@ -347,6 +349,12 @@ class Server:
         pod = self.store.get(store.PODS, call.wish.namespace, call.wish.name)
         name = container_of(pod, call.query.get("container", ""))
         return await self._execs.serve(call.request, self._kubelet.container(pod, name), name)
+
+
+def _json(body: Json, code: int) -> web.Response:
+    # without the character set that aiohttp would add
+    written = json.dumps(body, separators=(",", ":")).encode()
+    return web.Response(body=written, status=code, content_type="application/json")
 
 
 def _wish(request: web.Request) -> Wish:

@@ -15,7 +15,6 @@ class ApiError(Exception):
     def __init__(self, code: int, reason: str, message: str, details: Json | None = None) -> None:
         super().__init__(message)
         self.code = code
-        self.headers: dict[str, str] = {}
         self.body: Json = {
             "kind": "Status",
             "apiVersion": "v1",

@@ -173,6 +173,11 @@ def may_not(verb: str, resource: str, place: Place) -> ScanError:
     return ScanError(f"this user may not {verb} {resource} in the namespace {place.namespace}", _GRANT)
 
 
+def load(image: str) -> str:
+    """Return how an image gets on the nodes of a cluster."""
+    return _LOAD.format(place=Place("", "", "", image))
+
+
 def not_yet(refusal: RefusedError) -> bool:
     """Return whether an exec was refused only since the container does not run yet."""
     return any(words in refusal.message for words in _NOT_YET)

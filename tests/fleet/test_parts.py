@@ -1,0 +1,207 @@
+"""What a run of many decides and writes down, without scanning anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fleet.conftest import begin, run_of
+from toolkit import fleet, runs
+from toolkit.auditor import Auditing
+from toolkit.engines.base import Options
+from toolkit.errors import CallError, ScanError
+from toolkit.fleet import Outcome
+from toolkit.runtimes.base import Selection, expand
+
+NOPE = ["rootfs:///nope/1", "rootfs:///nope/2", "rootfs:///nope/3"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "worst"),
+    [
+        ([], 0),
+        ([0, 0], 0),
+        ([0, 101], 101),
+        ([101, 100, 0], 100),
+        ([100, 2, 101], 2),
+        ([2, 1, 100], 1),
+        ([1, 130, 2], 130),
+        ([0, None], 130),
+    ],
+)
+def test_the_worst_that_occurred_is_the_status(statuses, worst):
+    assert fleet.exit_status(Outcome(str(number), each) for number, each in enumerate(statuses)) == worst
+
+
+@given(st.lists(st.text(), unique=True), st.integers(1, 9))
+def test_shards_are_a_partition(uris, count):
+    parts = [fleet.shard(uris, index, count) for index in range(count)]
+    assert sorted(uri for part in parts for uri in part) == sorted(uris)
+    assert [fleet.shard(uris[::-1], index, count)[::-1] for index in range(count)] == parts
+
+
+def test_shards_stay_what_they_are():
+    """Workers of different versions and machines must agree."""
+    uris = [f"k8s-container://shop/web-{number}/app" for number in range(8)]
+    assert [uris.index(uri) for uri in fleet.shard(uris, 0, 2)] == [0, 2, 3, 5, 6, 7]
+
+
+def test_what_is_meant_twice_is_scanned_once():
+    selection = Selection(("pid://2", "pid://1", "pid://2"))
+    assert expand(selection, Auditing()).uris == ("pid://2", "pid://1")
+    with pytest.raises(CallError, match="is not a target"):
+        expand(Selection(("pid://1", "nonsense")), Auditing())
+
+
+def test_each_target_has_its_own_failure_and_the_record_says_so(request_):
+    failed = {NOPE[2]: ScanError("there is no such pod")}
+    run = begin(NOPE, request_)
+    outcomes = fleet.scan_all(NOPE, request_, _no_bundle, run=run, failed=failed)
+    assert [each.status for each in outcomes] == [1, 1, 2]
+    folder, said = run_of(request_.report_dir)
+    assert stat.S_IMODE((folder / "run.json").stat().st_mode) == 0o600
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
+    assert [each["uri"] for each in said["targets"]] == NOPE
+    assert said["targets"][2]["cause"] == "there is no such pod"
+    assert said["status"] == 1
+    assert said["ended"]
+
+
+def _no_bundle():
+    raise AssertionError("no target needs the bundle")
+
+
+def test_values_of_inputs_are_not_written(request_, tmp_path):
+    (tmp_path / "inputs.yml").write_text("other: hunter3\n")
+    given = Options(inputs=(("password", "hunter2"),), input_files=(tmp_path / "inputs.yml",))
+    request = replace(request_, options=given)
+    begin(NOPE, request).write()
+    folder, said = run_of(request.report_dir)
+    assert said["options"]["inputs"] == ["password"]
+    assert "hunter" not in (folder / "run.json").read_text()
+
+
+def test_a_bad_call_is_told_before_anything_begins(request_):
+    for request in (replace(request_, profile="README.txt"), replace(request_, timeout=float("nan"))):
+        run = begin(NOPE, request)
+        with pytest.raises(CallError):
+            fleet.scan_all(NOPE, request, _no_bundle, run=run)
+        assert not list(run.folder.iterdir())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_an_error_of_our_own_is_the_failure_of_its_target(request_, jobs, sleeper):
+    asked = []
+
+    def broken():
+        asked.append(1)
+        raise RuntimeError("hunter2")
+
+    uris = [f"pid://{sleeper}", "rootfs:///", "rootfs:///nope"]
+    outcomes = fleet.scan_all(uris, request_, broken, run=begin(uris, request_), jobs=jobs)
+    assert [each.status for each in outcomes] == [2, 2, 1]
+    assert len(asked) == 1
+    for each in outcomes[:2]:
+        assert each.folder
+        assert "hunter2" in (each.folder / "engine.log").read_text()
+        assert each.cause == "an error of barescan itself (RuntimeError)"
+        assert str(each.folder / "engine.log") in each.remedy
+    folder, _ = run_of(request_.report_dir)
+    assert "hunter2" not in (folder / "run.json").read_text()
+
+
+@pytest.mark.root
+def test_a_bundle_that_is_not_waited_for_interrupts_all(request_, sleeper):
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    uris = [f"pid://{sleeper}", "rootfs:///", "rootfs:///nope"]
+    run = begin(uris, request_)
+    before = signal.getsignal(signal.SIGINT)
+    outcomes = fleet.scan_all(uris, request_, interrupted, run=run, jobs=2)
+    assert [each.status for each in outcomes] == [130, 130, None]
+    assert fleet.exit_status(outcomes) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_folders_of_targets_with_the_same_name_are_told_apart(tmp_path):
+    run = runs.new_run(tmp_path)
+    names = [runs.new_folder(run, uri).name for uri in ("docker://a/b", "docker://a-b", "docker://a.b")]
+    assert names == ["docker-a-b", "docker-a-b-2", "docker-a.b"]
+
+
+def test_only_a_run_can_be_resumed(request_, tmp_path):
+    with pytest.raises(CallError, match=r"is no run: it has no run\.json"):
+        fleet.resume(tmp_path, request_, {})
+    for content in ("{", "[]", '{"targets": [1], "profile": ""}', '{"targets": [], "profile": "x"}'):
+        (tmp_path / "run.json").write_text(content)
+        with pytest.raises(CallError, match="not the record of a run"):
+            fleet.resume(tmp_path, request_, {})
+
+
+def test_a_run_is_resumed_with_what_it_was_made_with_only(request_, tmp_path):
+    gate = tmp_path / "gate.yml"
+    options = Options(inputs=(("a", "1"),), waiver_files=(tmp_path / "waivers.yml",), controls=("x", "y"))
+    whole = replace(request_, threshold=gate, options=options)
+    begin(NOPE, whole).write()
+    folder, _ = run_of(request_.report_dir)
+    refused = [
+        (replace(whole, profile="scap:other#x"), "with the profile scap:debian12"),
+        (replace(whole, threshold=None), "--threshold"),
+        (replace(whole, options=replace(options, inputs=())), "--input"),
+        (replace(whole, options=replace(options, waiver_files=())), "--waiver-file"),
+        (replace(whole, options=replace(options, controls=("z",))), "--controls"),
+    ]
+    for request, words in refused:
+        with pytest.raises(CallError, match=words):
+            fleet.resume(folder, request, {})
+    run, request = fleet.resume(folder, replace(whole, profile="", options=replace(options, controls=())), {})
+    assert list(run.outcomes) == NOPE
+    assert (request.profile, request.options.controls) == (request_.profile, ("x", "y"))
+
+
+def test_a_run_at_work_is_not_resumed(request_):
+    run = begin(NOPE, request_)
+    with runs.held(run.folder), pytest.raises(CallError, match="still at work"):
+        fleet.scan_all(NOPE, request_, _no_bundle, run=run)
+
+
+def test_calls_that_can_not_be_right(barescan):
+    scan = ("scan", "--profile", "scap:debian12#x", "--target", "rootfs:///nope")
+    for call, words in [
+        ((*scan, "--shard", "2/2"), "'2/2' is no shard"),
+        ((*scan, "--shard", "1"), "'1' is no shard"),
+        ((*scan, "--jobs", "0"), "no number for --jobs"),
+        ((*scan, "--image-pull-policy", "never"), "no --image-pull-policy 'never'"),
+        ((*scan, "--resume", "x"), "has its targets already"),
+        (("scan", "--resume", "x"), "is no run"),
+    ]:
+        done = barescan(*call)
+        assert done.returncode == 1, done.stderr
+        assert words in " ".join(done.stderr.split())
+
+
+def test_an_empty_shard_is_no_failure(barescan):
+    uri = "rootfs:///nope"
+    other = 1 - (0 if fleet.shard([uri], 0, 2) else 1)
+    done = barescan("scan", "--profile", "scap:debian12#x", "--target", uri, "--shard", f"{other}/2")
+    assert done.returncode == 0
+    assert f"shard {other}/2 has none of 1 target" in done.stderr
+    assert not list(Path(barescan.folder).glob("reports/*"))
+
+
+def test_a_bad_call_with_a_single_target_leaves_no_run(barescan):
+    done = barescan("scan", "--profile", "scap:debian12#x", "--target", "rootfs:///nope")
+    assert done.returncode == 1
+    assert "Outcome" not in done.stdout
+    assert not list(barescan.folder.glob("reports/*"))

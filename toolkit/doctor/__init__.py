@@ -1,0 +1,1 @@
+"""What works here and what does not, each with its next step; nothing is changed, nothing is built."""

@@ -1,0 +1,217 @@
+"""A Kubernetes cluster: reached, allowed to, and with the auditor image on its nodes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client
+
+from toolkit import clusters
+from toolkit.clusters import Cluster, RefusedError
+from toolkit.doctor.host import too_old
+from toolkit.doctor.records import Check, Finding, NotSetUpError, State, look, no, ok, unknown
+from toolkit.errors import ScanError
+from toolkit.runtimes.kubernetes import nodes, words
+from toolkit.runtimes.kubernetes.rights import security_context
+
+_ENFORCED = "pod-security.kubernetes.io/enforce"
+_PRIVILEGED = "privileged"
+_EXEC_NEEDS_CREATE = (1, 35)
+_EPHEMERAL = "pods/ephemeralcontainers"
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_NODES_MAY_NOT = "this user may not read nodes"
+
+
+def cluster(context: str, namespace: str, image: str) -> Iterator[Check]:
+    """Look at the cluster of a context; NotSetUpError where no kubeconfig leads to one."""
+    _require_configuration(context)
+    return _looks(context, namespace, image)
+
+
+def _require_configuration(context: str) -> None:
+    named = os.environ.get("KUBECONFIG", "")
+    paths = [Path(path).expanduser() for path in (named or "~/.kube/config").split(os.pathsep) if path]
+    if context or any(path.exists() for path in paths) or _in_a_pod():
+        return
+    if named:
+        raise NotSetUpError(f"KUBECONFIG names no file that is there: {named}")
+    raise NotSetUpError("there is no kubeconfig (KUBECONFIG, ~/.kube/config), and this is no pod")
+
+
+def _in_a_pod() -> bool:
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _SERVICE_ACCOUNT.exists()
+
+
+def _looks(context: str, namespace: str, image: str) -> Iterator[Check]:
+    configured = look("kubeconfig", _configured, context)
+    yield configured
+    if configured.state is not State.OK:
+        return
+    try:
+        found = clusters.connect(context)
+    except ScanError as error:
+        yield Check("API server", State.NO, error.cause, error.remedy)
+        return
+    where = namespace or found.namespace
+    yield look("API server", lambda: ok(f"{found.host} answers"))
+    yield look("version", _version, found)
+    yield look(_EPHEMERAL, _ephemeral_containers, found)
+    place = words.Place(where, "", "", image)
+    yield look("namespace", _namespace, found, place)
+    for verb, resource, needed in _rights(found):
+        yield look(f"{verb} {resource}", _may, found, verb, resource, where, needed=needed)
+    yield look("Pod Security", _pod_security, found, place)
+    yield from _on_nodes(found, image)
+
+
+def _configured(context: str) -> Finding:
+    try:
+        return ok(f"context {clusters.context_of(context)[0]}")
+    except Exception as error:  # the client takes a kubeconfig for what it should be
+        if _in_a_pod() and not context:
+            return ok("the service account of this pod")
+        return no(f"it can't be used: {error}", "see: kubectl config get-contexts")
+
+
+def _version(found: Cluster) -> Finding:
+    return ok(f"Kubernetes {'.'.join(map(str, found.version))}")  # what is too old was refused above
+
+
+def _ephemeral_containers(found: Cluster) -> Finding:
+    try:
+        known = found.resources
+    except RefusedError as refusal:
+        return _refused(refusal, words.Place(found.namespace, "", "", ""))
+    if _EPHEMERAL in known:
+        return ok("this cluster has them")
+    return no("this cluster has none", "add the auditor as a sidecar (invoke manifests.sidecar)")
+
+
+def _refused(refusal: RefusedError, place: words.Place) -> Finding:
+    error = words.refused(refusal, place)
+    if refusal.status == 401:
+        return no(error.cause, error.remedy)
+    return unknown(error.cause, error.remedy)
+
+
+def _labels(found: Cluster, namespace: str) -> dict[str, str]:
+    """Return the labels of a namespace; raises RefusedError."""
+    return dict(found.call(found.core.read_namespace, namespace).metadata.labels or {})
+
+
+def _namespace(found: Cluster, place: words.Place) -> Finding:
+    try:
+        _labels(found, place.namespace)
+    except RefusedError as refusal:
+        if refusal.status == 404:
+            return no(f"there is no namespace {place.namespace}", "name another one with --namespace")
+        if refusal.status == 403:  # a namespace itself need not be read for a scan
+            return ok(f"{place.namespace} (not to be read by this user)")
+        return _refused(refusal, place)
+    return ok(place.namespace)
+
+
+def _rights(found: Cluster) -> Iterator[tuple[str, str, bool]]:
+    """Yield verb and resource of each right, and whether no scan is possible without it."""
+    yield "get", "pods", True
+    yield "patch", _EPHEMERAL, True
+    yield "get", "pods/exec", True
+    if found.version >= _EXEC_NEEDS_CREATE:
+        yield "create", "pods/exec", True
+    yield "list", "pods", False
+    yield "list", "events", False
+
+
+_WITHOUT = {
+    "list pods": "pods can't be selected by label",
+    "list events": "what keeps an auditor from starting is told a dozen seconds later",
+}
+
+
+def _may(found: Cluster, verb: str, resource: str, namespace: str) -> Finding:
+    allowed = found.allows(verb, resource, namespace)
+    if allowed:
+        return ok(f"allowed in {namespace}")
+    if allowed is None:
+        return unknown("the API server does not tell")
+    error = words.may_not(verb, resource, words.Place(namespace, "", "", ""))
+    without = _WITHOUT.get(f"{verb} {resource}")
+    return no(error.cause + (f": {without}" if without else ""), error.remedy)
+
+
+def _pod_security(found: Cluster, place: words.Place) -> Finding:
+    try:
+        level = _labels(found, place.namespace).get(_ENFORCED, "")
+    except RefusedError:
+        level = ""
+    if level == _PRIVILEGED:
+        return ok(f"level {level}: the auditor is admitted")
+    if level:
+        return no(
+            f"level {level} of the namespace does not admit the auditor, which needs SYS_ADMIN",
+            "scan images with image://, or allow it for the time of the scan: kubectl label namespace "
+            f"{place.namespace} {_ENFORCED}={_PRIVILEGED} --overwrite",
+        )
+    return _tried(found, place)
+
+
+def _tried(found: Cluster, place: words.Place) -> Finding:
+    """Ask the API server for a pod like the auditor, without having it made."""
+    if not found.allows("create", "pods", place.namespace):
+        return unknown("no level is to be read, and this user may not try it by creating a pod (dry run)")
+    container = client.V1Container(name="auditor", image=place.image, security_context=security_context())
+    pod = client.V1Pod(
+        metadata=client.V1ObjectMeta(generate_name="barescan-doctor-"),
+        spec=client.V1PodSpec(containers=[container], automount_service_account_token=False),
+    )
+    try:
+        found.call(found.core.create_namespaced_pod, place.namespace, pod, dry_run="All")
+    except RefusedError as refusal:
+        error = words.refused(refusal, place)
+        if any(said in refusal.message for said in ("PodSecurity", "denied", "AdmissionPolicy")):
+            return no(error.cause, error.remedy)
+        return unknown(error.cause)
+    return ok("the auditor is admitted (no level is set, a dry run was accepted)")
+
+
+def _on_nodes(found: Cluster, image: str) -> Iterator[Check]:
+    try:
+        listed = nodes.read(found)
+    except RefusedError:
+        listed = []
+    except ScanError as error:
+        yield Check("nodes", State.UNKNOWN, error.cause, error.remedy)
+        return
+    yield look("nodes' kernels", _kernels, listed)
+    yield look("auditor image", _image, listed, image)
+
+
+def _kernels(listed: list[Any]) -> Finding:
+    if not listed:
+        return unknown(_NODES_MAY_NOT)
+    releases = {each.metadata.name: str(each.status.node_info.kernel_version) for each in listed}
+    old = [f"{name} ({release})" for name, release in releases.items() if too_old(release)]
+    if len(old) == len(listed):
+        return no(f"too old: {', '.join(old)}", "use nodes with Linux 5.12 or newer, or image://")
+    if old:
+        return unknown(f"too old on some nodes: {', '.join(old)}", "scan pods of the others")
+    return ok(f"Linux {', '.join(sorted(set(releases.values())))}")
+
+
+def _image(listed: list[Any], image: str) -> Finding:
+    if not listed:
+        return unknown(f"{_NODES_MAY_NOT}: whether they have {image} is not known")
+    where = nodes.having(listed, image)
+    if where.everywhere:
+        return ok(f"{image} is on {'the node' if where.nodes == 1 else f'all {where.nodes} nodes'}")
+    load = words.load(image)
+    if where.having:
+        return unknown(f"{image} is known to be on {len(where.having)} of {where.nodes} nodes only", load)
+    if nodes.from_registry(image):
+        return unknown(f"{image} is not known to be on a node, which then pulls it from its registry", load)
+    if where.nowhere:
+        return no(f"no node has {image}", load)
+    return unknown(f"no node lists {image}, but they list their 50 largest images only", load)
