@@ -34,6 +34,8 @@ from toolkit.stop import Stop
 
 DEFAULT_JOBS = 4
 _LONGEST_PAUSE = 30.0
+_RESTS = 9
+"""So many times as long as writing `run.json` took it is left alone: else 3000 targets cost two minutes."""
 _WORST_FIRST = (InterruptedScanError.status, CallError.status, ScanError.status, FAILED, NOT_REVIEWED, 0)
 _TRACEBACK_FILES = ("engine.log", "traceback.log")
 
@@ -102,6 +104,7 @@ class Run:
     """Why `run.json` could not be written the last time."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _began: float = field(default_factory=time.monotonic)
+    _rests_until: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -122,10 +125,15 @@ class Run:
         runs.write_run(self.folder, content)
 
     def take(self, outcome: Outcome) -> int:
-        """Record how it went with a target; return how many have ended. It never raises."""
+        """Record how it went with a target; return how many have ended. It never raises.
+
+        What has ended may be in memory only for a moment: a run of thousands would else mostly write. A run
+        is resumed by the records of its scans, which are never behind.
+        """
         with self._lock:
             self.outcomes[outcome.uri] = outcome
-            self._try_to_write()
+            if time.monotonic() >= self._rests_until:
+                self._try_to_write()
             return sum(each.status is not None for each in self.outcomes.values())
 
     def end(self) -> None:
@@ -134,12 +142,15 @@ class Run:
             self._try_to_write(ended=True)
 
     def _try_to_write(self, *, ended: bool = False) -> None:
+        began = time.monotonic()
         try:
             self.write(ended=ended)
         except BarescanError as error:
             self.trouble = error
         else:
             self.trouble = None
+        now = time.monotonic()
+        self._rests_until = now + _RESTS * (now - began)
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:

@@ -205,3 +205,21 @@ def test_a_bad_call_with_a_single_target_leaves_no_run(barescan):
     assert done.returncode == 1
     assert "Outcome" not in done.stdout
     assert not list(barescan.folder.glob("reports/*"))
+
+
+def test_the_record_of_thousands_costs_little_and_is_whole_at_the_end(request_, monkeypatch):
+    written = []
+
+    def slow(folder, content) -> None:
+        time.sleep(0.02)  # what a disk takes
+        written.append(content)
+
+    monkeypatch.setattr(runs, "write_run", slow)
+    uris = [f"rootfs:///nope/{number}" for number in range(300)]
+    run = begin(uris, request_)
+    began = time.monotonic()
+    for uri in uris:
+        run.take(Outcome(uri, 2))
+    assert time.monotonic() - began < 300 * 0.02 / 2
+    run.end()
+    assert [each["status"] for each in written[-1]["targets"]] == [2] * 300
