@@ -334,7 +334,9 @@ class _Target:
             try:
                 return scan(self.request, lambda: self._waiting(bundles), watcher, self.stop)
             except BarescanError as error:
-                if not error.transient or self.attempts > self.retries:
+                # What broke off in mid-scan may not be back at once: then it can't even be found.
+                is_off = self.attempts > 1 and isinstance(error, ScanError)
+                if self.attempts > self.retries or not (error.transient or is_off):
                     raise
                 pause = min(2.0 ** (self.attempts - 1), _LONGEST_PAUSE)
                 self.watcher.warning(f"{self.request.target}: {error.cause}; tried again in {pause:g} s")
@@ -510,8 +512,8 @@ class _Fleet:
                 raise known
             result = target.scan(bundles)
         except BarescanError as error:
-            kept = f"; {error.kept}" if error.kept else ""
-            return target.outcome(error.status, error.cause, remedy=error.remedy + kept)
+            remedy = "; ".join(filter(None, (error.remedy, error.kept)))
+            return target.outcome(error.status, error.cause, remedy=remedy)
         except Exception as error:
             target.folder = target.folder or self._folder(target)
             place = _keep_traceback(target.folder) if target.folder else None

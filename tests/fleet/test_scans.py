@@ -208,6 +208,37 @@ def test_a_target_that_restarts_meanwhile_is_tried_again(
     assert _none_left(containers)
 
 
+class _Away(_Restarting):
+    """Stops the container in mid-scan, and starts it once it was missed twice."""
+
+    @contextlib.contextmanager
+    def target(self, uri):
+        container = self.container
+
+        class Line(Watcher):
+            def control(line, progress) -> None:  # noqa: N805
+                if self.container:
+                    self.container = None
+                    container.stop(timeout=0)
+
+            def warning(line, text: str) -> None:  # noqa: N805
+                self.warnings.append(text)
+                if len(self.warnings) == 2:
+                    container.start()
+
+        yield Line()
+
+
+def test_a_target_that_is_away_for_a_while_is_still_tried_again(containers, auditor_image, request_, bundle):
+    (uri,) = _uris(containers[:1])
+    request: Request = replace(request_, auditing=Auditing(auditor_image))
+    watcher, run = _Away(containers[0]), begin([uri], request)
+    (outcome,) = fleet.scan_all([uri], request, lambda: bundle, run=run, retries=2, watcher=watcher)
+    assert "stopped during the scan" in watcher.warnings[0]
+    assert "is not running" in watcher.warnings[1]
+    assert (outcome.status, outcome.attempts) == (100, 3)
+
+
 def test_an_interruption_from_within_reaches_processes_of_this_host(request_, bundle, sleeper):
     """Another thread asks: a scan by an agent of this host ends as promptly, in the main thread too."""
     stop = Stop()
