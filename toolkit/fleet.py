@@ -111,6 +111,17 @@ class Run:
         """Seconds since the run, or its resumption, began."""
         return time.monotonic() - self._began
 
+    @property
+    def used(self) -> bool:
+        """Whether a target has a folder in it."""
+        return any(path.is_dir() for path in self.folder.iterdir())
+
+    def discard(self) -> None:
+        """Leave nothing of a run in which no scan came as far as a folder."""
+        if not self.used:
+            (self.folder / runs.RUN_FILE).unlink(missing_ok=True)
+            self.folder.rmdir()
+
     def write(self, *, ended: bool = False) -> None:
         """Write or replace `run.json`; raises CallError or ScanError where that can't be done."""
         outcomes = self.outcomes.values()
@@ -403,7 +414,8 @@ def scan_all(  # noqa: PLR0913
 
     `request` says all but the target. `failed` has those of which it is known already why they can't be
     scanned. On Ctrl-C and SIGTERM, or when another thread asks `stop`, the scans that run are ended and those
-    that were not begun are left. Raises CallError, before anything begins, for what is wrong with every scan.
+    that were not begun are left. Raises CallError, before a target is entered, for what is wrong with every
+    scan.
     """
     check(request)
     fleet = _Fleet(
@@ -446,6 +458,8 @@ class _Fleet:
     failed: Mapping[str, BarescanError]
     events: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     """What the main thread is woken by: a target that has ended, the first wish for a bundle, a signal."""
+    wrong: BarescanError | None = None
+    """What is wrong with every scan and shows with a bundle only, such as a profile that it has not."""
     making: bool = False
     """Whether the main thread makes the bundle, which is ended as any other work: by KeyboardInterrupt."""
 
@@ -463,6 +477,9 @@ class _Fleet:
                 bundle.refuse()
         for each in ended:
             each.result()
+        if self.wrong:
+            self.run.discard()
+            raise self.wrong
 
     def _all_ended(self, ended: Sequence[Future[None]], bundle: _HostBundle) -> bool:
         """Wait until all have ended; False when Ctrl-C comes first."""
@@ -503,6 +520,8 @@ class _Fleet:
         with self.watcher.target(uri) as watcher:
             target = _Target(replace(self.request, target=uri), watcher, self.stop, self.retries)
             outcome = self._outcome(target, bundles)
+        if self.wrong:
+            return
         done = self.run.take(outcome)
         self.watcher.finished(outcome, done, len(self.run.outcomes))
 
@@ -512,6 +531,9 @@ class _Fleet:
                 raise known
             result = target.scan(bundles)
         except BarescanError as error:
+            if error.whatever_target and not self.run.used:
+                self.wrong = self.wrong or error  # or an auditor would be added to each pod for nothing
+                self.stop.ask()
             remedy = "; ".join(filter(None, (error.remedy, error.kept)))
             return target.outcome(error.status, error.cause, remedy=remedy)
         except Exception as error:

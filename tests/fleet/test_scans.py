@@ -17,6 +17,7 @@ from tests.fleet.conftest import auditors_beside, begin, run_of
 from toolkit import fleet
 from toolkit.auditor import Auditing
 from toolkit.dockers import connect
+from toolkit.errors import CallError
 from toolkit.fleet import FleetWatcher
 from toolkit.scan import Request, Watcher
 from toolkit.stop import Stop
@@ -206,6 +207,14 @@ def test_a_target_that_restarts_meanwhile_is_tried_again(
         assert (outcome.status, outcome.attempts, len(records)) == (2, 1, 1)
         assert "was restarted during the scan" in outcome.cause
     assert _none_left(containers)
+
+
+def test_a_profile_that_the_bundle_has_not_is_told_once_and_leaves_nothing(bundle, tmp_path, sleeper):
+    request = Request("", "scap:debian12#nosuch", report_dir=tmp_path / "reports")
+    uris = [f"pid://{sleeper}", "rootfs:///", *(f"rootfs:///nope{number}" for number in range(3))]
+    with pytest.raises(CallError, match="no profile 'nosuch'"):
+        fleet.scan_all(uris, request, lambda: bundle, run=begin(uris, request), jobs=2)
+    assert not list(request.report_dir.iterdir())
 
 
 class _Away(_Restarting):
