@@ -97,7 +97,17 @@ def shell(cluster: Cluster, shell_image: str) -> str:
 
 
 @pytest.fixture
-def scanner(cluster: Cluster, auditor_image: str, bundle: Bundle, tmp_path: Path) -> Scanner:
-    """Scan in the cluster, which has the auditor's image."""
-    cluster.load(auditor_image)
-    return Scanner(cluster, auditor_image, bundle, tmp_path)
+def scanners(auditor_image: str, bundle: Bundle, tmp_path: Path) -> Callable[[Cluster], Scanner]:
+    """Make what scans in a cluster, which has the auditor's image then."""
+
+    def make(cluster: Cluster) -> Scanner:
+        cluster.load(auditor_image)
+        return Scanner(cluster, auditor_image, bundle, tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def scanner(cluster: Cluster, scanners: Callable[[Cluster], Scanner]) -> Scanner:
+    """Scan in the cluster."""
+    return scanners(cluster)

@@ -19,7 +19,9 @@ from tests.kubernetes import calls
 from tests.kubernetes.clusters import Cluster, eventually
 from tests.kubernetes.double.server import Faults, Options
 from tests.kubernetes.scanning import AtFirstControl, Scanner
+from toolkit.dockers import connect
 from toolkit.errors import BarescanError, ScanError
+from toolkit.runtimes.kubernetes import channels, runtime
 
 pytestmark = [pytest.mark.bundle]
 _OBEDIENT = {"command": ["sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait"]}
@@ -117,11 +119,30 @@ def test_an_api_server_that_is_away_for_a_moment_before_is_waited_for(
     restarting.join()
 
 
-def test_a_busy_api_server_is_asked_again(doubles: Any, distroless: str, scanner: Scanner) -> None:
+@pytest.mark.docker
+def test_a_busy_api_server_is_asked_again(doubles: Any, base_image: str, scanners: Any) -> None:
     cluster = doubles(Options())
-    namespace = cluster.namespace()
-    pod = cluster.pod(namespace, distroless)
-    scanner(f"{namespace}/{pod}/app", kubeconfig=cluster.kubeconfig)
+    scanner, namespace = scanners(cluster), cluster.namespace()
+    pod = cluster.pod(namespace, base_image)
+    scanner(f"{namespace}/{pod}/app")
     cluster.double.options.faults = Faults(too_many=3)
-    assert scanner(f"{namespace}/{pod}/app", kubeconfig=cluster.kubeconfig).summary.total > 20
+    assert scanner(f"{namespace}/{pod}/app").summary.total > 20
     assert cluster.double.options.faults.too_many == 0
+
+
+@pytest.mark.docker
+def test_an_auditor_that_ends_without_a_word_is_noticed(
+    doubles: Any, base_image: str, scanners: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = doubles(Options())
+    scanner, namespace = scanners(cluster), cluster.namespace()
+    pod = cluster.pod(namespace, base_image)
+    monkeypatch.setattr(channels._Carrier, "_hang_up", lambda _self: time.sleep(0.1))  # the end is not told
+    monkeypatch.setattr(runtime, "_WATCH_SECONDS", 0.5)
+
+    def kill() -> None:
+        (auditor,) = _status(cluster, namespace, pod).ephemeral_container_statuses
+        connect().containers.get(auditor.container_id.rpartition("://")[2]).kill()
+
+    with pytest.raises(ScanError, match="broke off"):
+        scanner(f"{namespace}/{pod}/app", AtFirstControl(kill))

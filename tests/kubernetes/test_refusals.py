@@ -144,26 +144,40 @@ def test_a_pod_without_memory_for_the_auditor_keeps_its_workload(
     assert status.state.running
 
 
-def test_a_node_that_ignores_the_target(doubles: Any, scanner: Scanner, distroless: str) -> None:
+@pytest.mark.docker
+def test_a_node_that_ignores_the_target(doubles: Any, scanners: Any, base_image: str) -> None:
     cluster = doubles(Options(ways=Ways(ignores_target=True)))
     namespace = cluster.namespace()
-    pod = cluster.pod(namespace, distroless)
+    pod = cluster.pod(namespace, base_image)
     cause = "was not put into the PID namespace of its target"
-    _refused(scanner, f"{namespace}/{pod}/app", cause, "image://", kubeconfig=cluster.kubeconfig)
+    _refused(scanners(cluster), f"{namespace}/{pod}/app", cause, "image://")
 
 
-def test_a_cluster_without_ephemeral_containers(doubles: Any, scanner: Scanner, distroless: str) -> None:
+@pytest.mark.docker
+def test_a_cluster_without_ephemeral_containers(doubles: Any, scanners: Any, base_image: str) -> None:
     cluster = doubles(Options(about=About(ephemeral=False)))
     namespace = cluster.namespace()
-    pod = cluster.pod(namespace, distroless)
+    pod = cluster.pod(namespace, base_image)
     cause = "this cluster has no ephemeral containers"
-    _refused(
-        scanner, f"{namespace}/{pod}/app", cause, "invoke manifests.sidecar", kubeconfig=cluster.kubeconfig
-    )
+    _refused(scanners(cluster), f"{namespace}/{pod}/app", cause, "invoke manifests.sidecar")
 
 
-def test_a_cluster_that_is_too_old(doubles: Any, scanner: Scanner) -> None:
+@pytest.mark.docker
+def test_a_cluster_that_is_too_old(doubles: Any, scanners: Any) -> None:
     cluster = doubles(Options(about=About(version="v1.21.14")))
-    _refused(
-        scanner, "any/pod/app", "the cluster is Kubernetes 1.21", "pid://", kubeconfig=cluster.kubeconfig
-    )
+    _refused(scanners(cluster), "any/pod/app", "the cluster is Kubernetes 1.21", "pid://")
+
+
+@pytest.mark.docker
+def test_from_1_35_on_exec_needs_the_right_to_create(doubles: Any, scanners: Any, base_image: str) -> None:
+    cluster = doubles(Options(about=About(version="v1.35.0")))
+    namespace = cluster.namespace()
+    pod = cluster.pod(namespace, base_image)
+    rules = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods/ephemeralcontainers"], "verbs": ["patch"]},
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get"]},
+    ]
+    account = cluster.kubeconfig_for(namespace, "old", rules)
+    cause = f"may not create pods/exec in the namespace {namespace}"
+    _refused(scanners(cluster), f"{namespace}/{pod}/app", cause, "manifests.rbac", kubeconfig=account)

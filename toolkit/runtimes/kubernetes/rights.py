@@ -14,7 +14,9 @@ def security_context(*, privileged: bool = False, app_armor: bool = False) -> cl
     node to leave AppArmor out, whose default profile denies mounts; servers know the field from 1.30 on.
     """
     if privileged:
-        return client.V1SecurityContext(privileged=True, run_as_user=0, run_as_non_root=False)
+        return client.V1SecurityContext(
+            privileged=True, read_only_root_filesystem=True, run_as_user=0, run_as_non_root=False
+        )
     return client.V1SecurityContext(
         allow_privilege_escalation=False,
         read_only_root_filesystem=True,

@@ -27,6 +27,7 @@ from toolkit.runtimes.session import greet
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123, as Kubernetes' names
 _GREETING_SECONDS = 30.0
+_WATCH_SECONDS = 5.0
 _NEWS_SECONDS = 4.0  # for a kubelet to say that a container has ended
 _LOOK_SECONDS = 0.3
 _GRACE_SECONDS = 30.0  # beyond the agent's own deadline
@@ -178,8 +179,35 @@ class KubernetesRuntime(Runtime):
         if self._connection is None:
             raise RuntimeError("the bundle comes first: it is what starts the agent")
         self._connection.stream.deadline = time.monotonic() + timeout + _GRACE_SECONDS
-        with self._open:
+        with self._open, self._watched(self._connection):
             yield self._connection
+
+    @contextlib.contextmanager
+    def _watched(self, connection: Connection) -> Iterator[None]:
+        """Break the conversation off when the auditor has ended, and the stream does not tell.
+
+        A kubelet gives no sign of a program that ended before it had read all that was sent to it.
+        """
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_WATCH_SECONDS):
+                with contextlib.suppress(BarescanError):
+                    if self._auditor_has_ended():
+                        connection.abort()
+                        return
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+
+    def _auditor_has_ended(self) -> bool:
+        found = pods.read(self._cluster, self._place).status.ephemeral_container_statuses or []
+        name = self._auditor and self._auditor.name
+        return any(each.name == name and each.state and each.state.terminated for each in found)
 
     def close(self) -> None:
         """Hang up: the agent ends, and with the last agent the auditor that was added."""
