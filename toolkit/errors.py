@@ -25,6 +25,8 @@ class BarescanError(Exception):
         self.remedy = remedy
         self.kept = ""
         """Where what was seen until then is, as a sentence; nothing where no scan had begun."""
+        self.whatever_target = False
+        """Whether the same is wrong with any other target of this call."""
 
     def __str__(self) -> str:
         """Return the sentence the user reads."""

@@ -34,6 +34,8 @@ from toolkit.stop import Stop
 
 DEFAULT_JOBS = 4
 _LONGEST_PAUSE = 30.0
+_RESTS = 9
+"""So many times as long as writing `run.json` took it is left alone: else 3000 targets cost two minutes."""
 _WORST_FIRST = (InterruptedScanError.status, CallError.status, ScanError.status, FAILED, NOT_REVIEWED, 0)
 _TRACEBACK_FILES = ("engine.log", "traceback.log")
 
@@ -102,11 +104,23 @@ class Run:
     """Why `run.json` could not be written the last time."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _began: float = field(default_factory=time.monotonic)
+    _rests_until: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Seconds since the run, or its resumption, began."""
         return time.monotonic() - self._began
+
+    @property
+    def used(self) -> bool:
+        """Whether a target has a folder in it."""
+        return any(path.is_dir() for path in self.folder.iterdir())
+
+    def discard(self) -> None:
+        """Leave nothing of a run in which no scan came as far as a folder."""
+        if not self.used:
+            (self.folder / runs.RUN_FILE).unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def write(self, *, ended: bool = False) -> None:
         """Write or replace `run.json`; raises CallError or ScanError where that can't be done."""
@@ -122,10 +136,15 @@ class Run:
         runs.write_run(self.folder, content)
 
     def take(self, outcome: Outcome) -> int:
-        """Record how it went with a target; return how many have ended. It never raises."""
+        """Record how it went with a target; return how many have ended. It never raises.
+
+        What has ended may be in memory only for a moment: a run of thousands would else mostly write. A run
+        is resumed by the records of its scans, which are never behind.
+        """
         with self._lock:
             self.outcomes[outcome.uri] = outcome
-            self._try_to_write()
+            if time.monotonic() >= self._rests_until:
+                self._try_to_write()
             return sum(each.status is not None for each in self.outcomes.values())
 
     def end(self) -> None:
@@ -134,12 +153,15 @@ class Run:
             self._try_to_write(ended=True)
 
     def _try_to_write(self, *, ended: bool = False) -> None:
+        began = time.monotonic()
         try:
             self.write(ended=ended)
         except BarescanError as error:
             self.trouble = error
         else:
             self.trouble = None
+        now = time.monotonic()
+        self._rests_until = now + _RESTS * (now - began)
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
@@ -323,7 +345,9 @@ class _Target:
             try:
                 return scan(self.request, lambda: self._waiting(bundles), watcher, self.stop)
             except BarescanError as error:
-                if not error.transient or self.attempts > self.retries:
+                # What broke off in mid-scan may not be back at once: then it can't even be found.
+                is_off = self.attempts > 1 and isinstance(error, ScanError)
+                if self.attempts > self.retries or not (error.transient or is_off):
                     raise
                 pause = min(2.0 ** (self.attempts - 1), _LONGEST_PAUSE)
                 self.watcher.warning(f"{self.request.target}: {error.cause}; tried again in {pause:g} s")
@@ -390,7 +414,8 @@ def scan_all(  # noqa: PLR0913
 
     `request` says all but the target. `failed` has those of which it is known already why they can't be
     scanned. On Ctrl-C and SIGTERM, or when another thread asks `stop`, the scans that run are ended and those
-    that were not begun are left. Raises CallError, before anything begins, for what is wrong with every scan.
+    that were not begun are left. Raises CallError, before a target is entered, for what is wrong with every
+    scan.
     """
     check(request)
     fleet = _Fleet(
@@ -433,6 +458,8 @@ class _Fleet:
     failed: Mapping[str, BarescanError]
     events: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     """What the main thread is woken by: a target that has ended, the first wish for a bundle, a signal."""
+    wrong: BarescanError | None = None
+    """What is wrong with every scan and shows with a bundle only, such as a profile that it has not."""
     making: bool = False
     """Whether the main thread makes the bundle, which is ended as any other work: by KeyboardInterrupt."""
 
@@ -450,6 +477,9 @@ class _Fleet:
                 bundle.refuse()
         for each in ended:
             each.result()
+        if self.wrong:
+            self.run.discard()
+            raise self.wrong
 
     def _all_ended(self, ended: Sequence[Future[None]], bundle: _HostBundle) -> bool:
         """Wait until all have ended; False when Ctrl-C comes first."""
@@ -490,6 +520,8 @@ class _Fleet:
         with self.watcher.target(uri) as watcher:
             target = _Target(replace(self.request, target=uri), watcher, self.stop, self.retries)
             outcome = self._outcome(target, bundles)
+        if self.wrong:
+            return
         done = self.run.take(outcome)
         self.watcher.finished(outcome, done, len(self.run.outcomes))
 
@@ -499,8 +531,11 @@ class _Fleet:
                 raise known
             result = target.scan(bundles)
         except BarescanError as error:
-            kept = f"; {error.kept}" if error.kept else ""
-            return target.outcome(error.status, error.cause, remedy=error.remedy + kept)
+            if error.whatever_target and not self.run.used:
+                self.wrong = self.wrong or error  # or an auditor would be added to each pod for nothing
+                self.stop.ask()
+            remedy = "; ".join(filter(None, (error.remedy, error.kept)))
+            return target.outcome(error.status, error.cause, remedy=remedy)
         except Exception as error:
             target.folder = target.folder or self._folder(target)
             place = _keep_traceback(target.folder) if target.folder else None

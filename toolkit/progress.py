@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -141,10 +142,24 @@ class LiveWatcher(_Line):
             self._count()
 
 
+class _OneOfMany(_Line):
+    """A line among those of other targets: what warns of the call itself is said for the first of them."""
+
+    def __init__(self, console: Console, bars: Progress, target: str, told: dict[str, object]) -> None:
+        super().__init__(console, bars, target)
+        self._told = told
+
+    def warning(self, text: str) -> None:
+        """Show it, unless another target did."""
+        if self._told.setdefault(text, self) is self:
+            super().warning(text)
+
+
 class LiveFleet(FleetWatcher):
     """A line for each target that is being scanned, below the bar of all; used as a context manager.
 
-    What has ended is told in a line that stays: where nothing is drawn each target, else only errors.
+    What has ended is told in a line that stays: where nothing is drawn each target, as it is told when one
+    begins; else only errors.
     """
 
     def __init__(self, console: Console, done: int, total: int) -> None:
@@ -152,6 +167,9 @@ class LiveFleet(FleetWatcher):
         self._console = console
         self._bars = _bars(console)
         self._all = self._bars.add_task("all targets", total=total, completed=done)
+        self._begun = itertools.count(done + 1)
+        self._total = total
+        self._told: dict[str, object] = {}
 
     def __enter__(self) -> LiveFleet:
         """Start to draw."""
@@ -167,7 +185,10 @@ class LiveFleet(FleetWatcher):
     @contextlib.contextmanager
     def target(self, uri: str) -> Iterator[Watcher]:
         """Give a target its line for as long as it is scanned."""
-        line = _Line(self._console, self._bars, uri)
+        if not self._console.is_terminal:
+            begun = f"[{next(self._begun)}/{self._total}] {visible(uri)}: begins"
+            self._console.print(Text(begun, style="dim"), highlight=False, soft_wrap=True)
+        line = _OneOfMany(self._console, self._bars, uri, self._told)
         try:
             yield line
         finally:

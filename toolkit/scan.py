@@ -100,14 +100,23 @@ def scan(
     runs.check_place(request.report_dir)
     with contextlib.closing(runtime):
         found = cache(lambda: runtime.bundle(bundles))
-        engine = engines.choose(request.engine, request.profile, _Manifest(found))
-        plan = engine.plan(request.profile, request.options)  # before a bundle is built, where it needs none
+        plan, engine = _plan(request, found)  # before a bundle is built, where it needs none
         bundle = found()
         engines.require(engine)
         stop.check()
         folder = runs.new_folder(request.run or runs.new_run(request.report_dir), request.target)
         watcher.recorded_in(folder)
         return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
+
+
+def _plan(request: Request, found: Bundles) -> tuple[Plan, Engine]:
+    """Return what is to be run and by what; a CallError is of the call, whatever its target."""
+    try:
+        engine = engines.choose(request.engine, request.profile, _Manifest(found))
+        return engine.plan(request.profile, request.options), engine
+    except CallError as error:
+        error.whatever_target = True
+        raise
 
 
 def check(request: Request) -> None:

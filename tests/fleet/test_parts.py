@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import stat
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from tests.fleet.conftest import begin, run_of
 from toolkit import fleet, runs
@@ -19,6 +22,7 @@ from toolkit.auditor import Auditing
 from toolkit.engines.base import Options
 from toolkit.errors import CallError, ScanError
 from toolkit.fleet import Outcome
+from toolkit.progress import LiveFleet
 from toolkit.runtimes.base import Selection, expand
 
 NOPE = ["rootfs:///nope/1", "rootfs:///nope/2", "rootfs:///nope/3"]
@@ -205,3 +209,50 @@ def test_a_bad_call_with_a_single_target_leaves_no_run(barescan):
     assert done.returncode == 1
     assert "Outcome" not in done.stdout
     assert not list(barescan.folder.glob("reports/*"))
+
+
+def test_the_record_of_thousands_costs_little_and_is_whole_at_the_end(request_, monkeypatch):
+    written = []
+
+    def slow(folder, content) -> None:
+        time.sleep(0.02)  # what a disk takes
+        written.append(content)
+
+    monkeypatch.setattr(runs, "write_run", slow)
+    uris = [f"rootfs:///nope/{number}" for number in range(300)]
+    run = begin(uris, request_)
+    began = time.monotonic()
+    for uri in uris:
+        run.take(Outcome(uri, 2))
+    assert time.monotonic() - began < 300 * 0.02 / 2
+    run.end()
+    assert [each["status"] for each in written[-1]["targets"]] == [2] * 300
+
+
+def test_what_warns_of_the_call_is_said_once_and_each_target_is_told_of(request_):
+    said = io.StringIO()
+
+    class Warned(LiveFleet):
+        @contextlib.contextmanager
+        def target(self, uri):
+            with super().target(uri) as line:
+                line.warning("the waiver names no control")
+                line.warning(f"{uri} is odd\x1b[2J")
+                yield line
+
+    with Warned(Console(file=said, width=300), 0, len(NOPE)) as watcher:
+        fleet.scan_all(
+            NOPE,
+            request_,
+            lambda: pytest.fail("not needed"),
+            run=begin(NOPE, request_),
+            jobs=2,
+            watcher=watcher,
+        )
+    text = said.getvalue()
+    assert text.count("the waiver names no control") == 1
+    for uri in NOPE:
+        assert text.count(f"/3] {uri}: begins") == 1
+        assert text.count(f"/3] {uri}: error: ") == 1
+        assert text.count(f"{uri} is odd\\x1b[2J") == 1
+    assert "\x1b" not in text

@@ -17,6 +17,7 @@ from tests.fleet.conftest import auditors_beside, begin, run_of
 from toolkit import fleet
 from toolkit.auditor import Auditing
 from toolkit.dockers import connect
+from toolkit.errors import CallError
 from toolkit.fleet import FleetWatcher
 from toolkit.scan import Request, Watcher
 from toolkit.stop import Stop
@@ -206,6 +207,45 @@ def test_a_target_that_restarts_meanwhile_is_tried_again(
         assert (outcome.status, outcome.attempts, len(records)) == (2, 1, 1)
         assert "was restarted during the scan" in outcome.cause
     assert _none_left(containers)
+
+
+def test_a_profile_that_the_bundle_has_not_is_told_once_and_leaves_nothing(bundle, tmp_path, sleeper):
+    request = Request("", "scap:debian12#nosuch", report_dir=tmp_path / "reports")
+    uris = [f"pid://{sleeper}", "rootfs:///", *(f"rootfs:///nope{number}" for number in range(3))]
+    with pytest.raises(CallError, match="no profile 'nosuch'"):
+        fleet.scan_all(uris, request, lambda: bundle, run=begin(uris, request), jobs=2)
+    assert not list(request.report_dir.iterdir())
+
+
+class _Away(_Restarting):
+    """Stops the container in mid-scan, and starts it once it was missed twice."""
+
+    @contextlib.contextmanager
+    def target(self, uri):
+        container = self.container
+
+        class Line(Watcher):
+            def control(line, progress) -> None:  # noqa: N805
+                if self.container:
+                    self.container = None
+                    container.stop(timeout=0)
+
+            def warning(line, text: str) -> None:  # noqa: N805
+                self.warnings.append(text)
+                if len(self.warnings) == 2:
+                    container.start()
+
+        yield Line()
+
+
+def test_a_target_that_is_away_for_a_while_is_still_tried_again(containers, auditor_image, request_, bundle):
+    (uri,) = _uris(containers[:1])
+    request: Request = replace(request_, auditing=Auditing(auditor_image))
+    watcher, run = _Away(containers[0]), begin([uri], request)
+    (outcome,) = fleet.scan_all([uri], request, lambda: bundle, run=run, retries=2, watcher=watcher)
+    assert "stopped during the scan" in watcher.warnings[0]
+    assert "is not running" in watcher.warnings[1]
+    assert (outcome.status, outcome.attempts) == (100, 3)
 
 
 def test_an_interruption_from_within_reaches_processes_of_this_host(request_, bundle, sleeper):

@@ -48,6 +48,10 @@ class StreamError(Exception):
     """The stream broke, was malformed, or did not answer in time."""
 
 
+class DeadlineError(StreamError):
+    """It did not answer in time."""
+
+
 class Frame(NamedTuple):
     """One frame: its kind and its payload."""
 
@@ -147,7 +151,7 @@ class Stream:
             return None
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise StreamError("the deadline has passed")
+            raise DeadlineError("the deadline has passed")
         return left
 
     def _wait(self, fd: int, event: int) -> None:
@@ -159,7 +163,7 @@ class Stream:
         left = self._left()
         ready = dict(poll.poll(None if left is None else int(left * 1000) + 1))
         if not ready:
-            raise StreamError("the deadline has passed")
+            raise DeadlineError("the deadline has passed")
         if fd not in ready:
             raise StreamError(_CLOSED)
 

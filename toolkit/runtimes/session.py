@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.agent.source import source_sha256
-from toolkit.agent.stream import VERSION, Frame, Kind, Stream, StreamError
+from toolkit.agent.stream import VERSION, DeadlineError, Frame, Kind, Stream, StreamError
 from toolkit.engines.base import SentFile
 from toolkit.errors import BarescanError, CallError, ScanError
 from toolkit.runtimes.base import Connection
@@ -52,7 +52,9 @@ def converse(
         _Receiver(stream, folder, on_line, outcome).receive()
     except StreamError as error:
         raise ScanError(
-            f"the agent's stream broke off: {error}", "run again; if it stays so, report it", transient=True
+            f"the agent's stream broke off: {error}",
+            "run again; if it stays so, report it",
+            transient=not isinstance(error, DeadlineError),  # it would take as long again
         ) from None
 
 
