@@ -69,13 +69,13 @@ def _answer(client: Stream, ending: contextlib.ExitStack, bundle: Path | None) -
         client.send(Kind.RESULT, outcome)
         client.end()
     except AgentError as error:
-        return _fail(client, error.cause, error.remedy, error.status)
+        return _fail(client, error)
     except StreamError as error:
         os.write(2, f"barescan agent: {error}\n".encode())  # there is nobody else to tell
         return 1
     except Exception as error:
         cause = f"the target could not be entered: {confine.describe(error)}"
-        return _fail(client, cause, "see docs/entering.md", 2)
+        return _fail(client, AgentError(cause, "see docs/entering.md"))
     return 0
 
 
@@ -98,10 +98,10 @@ def _greet(client: Stream, bundle: Path | None) -> wait.Waiting | None:
     return waiting
 
 
-def _fail(client: Stream, cause: str, remedy: str, status: int) -> int:
+def _fail(client: Stream, error: AgentError) -> int:
     client.deadline = time.monotonic() + _ENDING_SECONDS
     with contextlib.suppress(StreamError):
-        client.send(Kind.FAIL, {"cause": locate.printable(cause), "remedy": remedy, "status": status})
+        client.send(Kind.FAIL, error.as_json())
         client.end()
     return 0
 
@@ -138,7 +138,9 @@ def _serve(client: Stream, ending: contextlib.ExitStack, waiting: wait.Waiting |
     finished = _relay(client, inner, target, deadline)
     if target and not target.alive():
         raise AgentError(
-            "the target ended or was restarted during the scan", "scan again once it keeps running"
+            "the target ended or was restarted during the scan",
+            "scan again once it keeps running",
+            transient=True,
         )
     return {"complete": finished}
 
@@ -227,7 +229,9 @@ def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline
                 "the scan did not finish in time", "allow more with --timeout, or scan fewer controls"
             )
         if target and target.pidfd in ready:
-            raise AgentError("the target ended during the scan", "scan again once it keeps running")
+            raise AgentError(
+                "the target ended during the scan", "scan again once it keeps running", transient=True
+            )
         if client.read_fd in ready:
             raise StreamError("the client has gone")
         try:

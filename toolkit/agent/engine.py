@@ -206,7 +206,6 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered, beside: li
 
 def fail(stream: Stream, error: AgentError) -> None:
     """Say what went wrong and end this process."""
-    said = {"cause": error.cause, "remedy": error.remedy, "status": error.status}
     with contextlib.suppress(StreamError):
-        stream.send(Kind.FAIL, said)
+        stream.send(Kind.FAIL, error.as_json())
     os._exit(1)

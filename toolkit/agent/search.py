@@ -64,6 +64,7 @@ def find(wanted: Wanted) -> int:
         raise AgentError(
             f"the container {wanted.name} was restarted meanwhile",
             "scan again once it keeps running",
+            transient=True,
         )
     return 1
 

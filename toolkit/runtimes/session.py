@@ -15,8 +15,6 @@ from toolkit.runtimes.base import Connection
 
 MAX_OUTPUT_BYTES = 300 << 20
 _TAIL_BYTES = 20_000
-_PASSING = ("the target ended during the scan", "the target ended or was restarted during the scan")
-"""What an agent says of targets that may be there again a little later."""
 OnLine = Callable[[str], None]
 
 
@@ -87,8 +85,8 @@ def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -
 def _failure(frame: Frame) -> BarescanError:
     said = frame.json()
     kind = CallError if said.get("status") == CallError.status else ScanError
-    cause = str(said.get("cause"))
-    return kind(cause, str(said.get("remedy") or ""), transient=cause in _PASSING)
+    passing = said.get("transient") is True
+    return kind(str(said.get("cause")), str(said.get("remedy") or ""), transient=passing)
 
 
 class _Receiver:
