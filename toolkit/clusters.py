@@ -72,9 +72,12 @@ class Cluster:
         return str(self._configuration.host)
 
     @cached_property
-    def resources(self) -> frozenset[str]:
-        """Return the names of the core resources there are, such as `pods/ephemeralcontainers`."""
-        return frozenset(each.name for each in self.call(self.core.get_api_resources).resources)
+    def resources(self) -> frozenset[str] | None:
+        """Return the names of the core resources, such as `pods/ephemeralcontainers`; None if not told."""
+        try:
+            return frozenset(each.name for each in self.call(self.core.get_api_resources).resources)
+        except RefusedError:
+            return None
 
     def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a method of the client; raises RefusedError for an answer, ScanError when there is none."""

@@ -81,10 +81,9 @@ def _version(found: Cluster) -> Finding:
 
 
 def _ephemeral_containers(found: Cluster) -> Finding:
-    try:
-        known = found.resources
-    except RefusedError as refusal:
-        return _refused(refusal, words.Place(found.namespace, "", "", ""))
+    known = found.resources
+    if known is None:
+        return unknown("the API server does not tell")
     if _EPHEMERAL in known:
         return ok("this cluster has them")
     return no("this cluster has none", "add the auditor as a sidecar (invoke manifests.sidecar)")

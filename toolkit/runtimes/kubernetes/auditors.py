@@ -70,7 +70,8 @@ class Auditors:
     def preflight(self, found: list[Auditor]) -> None:
         """Raise ScanError when what is needed can't be had, before anything is changed."""
         place, cluster = self._place, self._cluster
-        if not found and "pods/ephemeralcontainers" not in cluster.resources:
+        known = cluster.resources
+        if not found and known is not None and "pods/ephemeralcontainers" not in known:
             raise ScanError(
                 "this cluster has no ephemeral containers",
                 f"add the auditor as a sidecar (invoke manifests.sidecar), or {place.instead}",
