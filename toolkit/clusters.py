@@ -166,7 +166,7 @@ def _connected(context: str, path: str | None) -> Cluster:
     configuration = client.Configuration()
     namespace = _configure(configuration, context, path)
     configuration.retries = _AT_ONCE  # who names a cluster that is not there is told so without delay
-    version = _version(configuration)
+    version = _version(configuration, context)
     if version < OLDEST:
         raise ScanError(
             f"the cluster is Kubernetes {'.'.join(map(str, version))}, barescan needs 1.25 or newer",
@@ -176,20 +176,24 @@ def _connected(context: str, path: str | None) -> Cluster:
     return Cluster(configuration, namespace, version)
 
 
-def _locked_out(host: str, refusal: RefusedError) -> ScanError:
+def _locked_out(host: str, refusal: RefusedError, context: str) -> ScanError:
     """Return the error for an API server that does not even tell its version."""
     if refusal.status == 401:
-        return ScanError(f"the API server at {host} does not accept these credentials", "log in to it anew")
+        which = f"the context {context}" if context else "the current context"
+        return ScanError(
+            f"the API server at {host} does not accept the credentials of {which}",
+            "log in to it anew, or make a new token (kubectl create token)",
+        )
     return ScanError(f"the API server at {host} refused ({refusal.status}): {refusal.message}", _ANOTHER)
 
 
-def _version(configuration: client.Configuration) -> tuple[int, int]:
+def _version(configuration: client.Configuration, context: str) -> tuple[int, int]:
     """Return a server's version, such as (1, 34); raises ScanError when it does not answer."""
     method = client.VersionApi(client.ApiClient(configuration)).get_code
     try:
         about = _call(str(configuration.host), method)
     except RefusedError as refusal:
-        raise _locked_out(str(configuration.host), refusal) from None
+        raise _locked_out(str(configuration.host), refusal, context) from None
     major, minor = (int(re.sub(r"\D", "", part) or 0) for part in (about.major, about.minor))
     return major, minor
 
@@ -204,6 +208,15 @@ def _call(host: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> A
         raise RefusedError(int(error.status), message, reason) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise unreachable(host, error) from None
+    except ValueError as error:  # its words may hold the credentials
+        if "header value" in str(error):
+            raise ScanError(
+                f"the credentials for {host} hold what can't be sent", "is there a line break in the token?"
+            ) from None
+        raise ScanError(
+            f"what {host} answered is not understood ({type(error).__name__})",
+            f"is it a Kubernetes API server? {_ANOTHER}",
+        ) from None
 
 
 def _configure(configuration: client.Configuration, context: str, path: str | None) -> str:
@@ -211,13 +224,31 @@ def _configure(configuration: client.Configuration, context: str, path: str | No
     try:
         load: Any = config.load_kube_config  # the client declares no types for its configuration
         load(path, context=context or None, client_configuration=configuration)
+        _strip_tokens(configuration)
         return context_of(context)[1]
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         if context:
             raise ScanError(
                 f"the context {context} can't be used: {error}", "see: kubectl config get-contexts"
             ) from None
-        return _configure_inside(configuration, error)
+        if path and any(Path(each).is_file() for each in path.split(os.pathsep)):
+            raise ScanError(
+                f"the kubeconfig {path} can't be used: {error}", "correct it, or log in to the cluster anew"
+            ) from None
+        return _configure_inside(configuration, f"{path} is not there" if path else error)
+
+
+def _strip_tokens(configuration: Any) -> None:
+    """Take off what an editor or echo puts behind a token, also when it is read again from its file."""
+    again = configuration.refresh_api_key_hook
+
+    def strip(changed: Any) -> None:
+        if again:
+            again(changed)
+        changed.api_key = {name: value.strip() for name, value in changed.api_key.items()}
+        changed.refresh_api_key_hook = strip  # the client's own puts itself there each time
+
+    strip(configuration)
 
 
 def context_of(context: str = "") -> tuple[str, str]:
@@ -235,7 +266,7 @@ def context_of(context: str = "") -> tuple[str, str]:
     return str(found["name"]), str(found["context"].get("namespace") or "default")
 
 
-def _configure_inside(configuration: client.Configuration, outside: Exception) -> str:
+def _configure_inside(configuration: client.Configuration, outside: object) -> str:
     try:
         load: Any = config.load_incluster_config
         load(client_configuration=configuration)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.kubernetes.clusters import Cluster
 from tests.kubernetes.scanning import Scanner, kubeconfig_is
 from toolkit import clusters
 from toolkit.auditor import Auditing
 from toolkit.clusters import RefusedError
-from toolkit.errors import ScanError
+from toolkit.errors import CallError, ScanError
 from toolkit.manifests.rbac import Scope, rules
 from toolkit.runtimes.kubernetes import select
 
@@ -98,3 +101,53 @@ def test_what_is_said_to_an_exec_that_is_refused_arrives_word_by_word(
     assert raised.value.status == status
     assert words in raised.value.message
     assert "Handshake" not in raised.value.message
+
+
+def _with_token(account: Path, change: Callable[[str], str]) -> str:
+    """Have a kubeconfig's token read from a file, changed; return the token."""
+    said = yaml.safe_load(account.read_text())
+    user = said["users"][0]["user"]
+    token = str(user.pop("token"))
+    user["tokenFile"] = str(account.with_suffix(".token"))
+    account.with_suffix(".token").write_text(change(token))
+    account.write_text(yaml.safe_dump(said))
+    return token
+
+
+def test_a_line_break_behind_a_token_is_not_sent(cluster: Cluster, namespace: str, pod: str) -> None:
+    account = cluster.kubeconfig_for(namespace, "echoed", _rules(cluster, Scope(namespace)))
+    _with_token(account, lambda token: f"{token}\n")
+    with kubeconfig_is(account):
+        uris, _ = select.find("", namespace, all_namespaces=False, auditing=Auditing())
+    assert uris == [f"k8s-container://{namespace}/{pod}/app"]
+
+
+def test_a_token_that_can_not_be_sent_or_is_not_known_is_told_and_not_shown(
+    cluster: Cluster, namespace: str
+) -> None:
+    for number, (change, words) in enumerate(
+        [
+            (lambda token: f"{token[:20]}\n{token[20:]}", "hold what can't be sent"),
+            (lambda token: f"{token}x", "does not accept the credentials of the current context"),
+        ]
+    ):
+        account = cluster.kubeconfig_for(namespace, f"wrong-{number}", [])
+        token = _with_token(account, change)
+        with kubeconfig_is(account), pytest.raises(ScanError, match=words) as raised:
+            clusters.connect()
+        assert token[:20] not in str(raised.value)
+
+
+def test_what_there_is_not_is_told_as_such(cluster: Cluster, namespace: str) -> None:
+    with kubeconfig_is(cluster.kubeconfig):
+        with pytest.raises(ScanError, match="there is no namespace nowhere-at-all"):
+            select.find("", "nowhere-at-all", all_namespaces=False, auditing=Auditing())
+        with pytest.raises(ScanError, match=f"no pod that 'a=b' selects in the namespace {namespace}"):
+            select.find("a=b", namespace, all_namespaces=False, auditing=Auditing())
+        with pytest.raises(CallError, match="'app in' is no label selector"):
+            select.find("app in", namespace, all_namespaces=False, auditing=Auditing())
+    with (
+        kubeconfig_is(Path("/no/such/kubeconfig")),
+        pytest.raises(ScanError, match="/no/such/kubeconfig is not"),
+    ):
+        clusters.connect()

@@ -27,6 +27,7 @@ from toolkit.runtimes.base import resolve
         "k8s-container://Namespace/pod/container",
         "k8s-container://namespace//container",
         "k8s-container://namespace/../container",
+        "k8s-container://namespace/pod/container/",
     ],
 )
 def test_what_is_no_target_is_refused(uri):

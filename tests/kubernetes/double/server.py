@@ -230,7 +230,9 @@ class Server:
         return handler
 
     async def _get(self, call: Call) -> Answer:
-        return self.store.get(call.wish.resource, call.wish.namespace, call.wish.name)
+        wish = call.wish
+        place = "" if wish.resource in store.CLUSTER_WIDE else wish.namespace
+        return self.store.get(wish.resource, place, wish.name)
 
     async def _list(self, call: Call) -> Answer:
         if call.query.get("watch") in ("true", "1"):

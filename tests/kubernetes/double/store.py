@@ -195,6 +195,8 @@ def _requirements(selector: str) -> Iterable[Callable[[dict[str, str]], bool]]:
         elif equal := re.fullmatch(r"([^=!]+?)\s*(!=|==?)\s*(.*)", term):
             key, sign, value = equal.groups()
             yield _among(key, [value], wanted=sign != "!=")
+        elif re.fullmatch(r"\S+\s+(in|notin)", term):
+            raise statuses.bad_request("unable to parse requirement: found '' expected: '('")
         elif term.startswith("!"):
             yield _present(term[1:], wanted=False)
         else:

@@ -13,6 +13,7 @@ from toolkit.runtimes.kubernetes import words
 
 ENDED = ("Succeeded", "Failed")
 _SHARED = "Always"
+_NOT_FOUND = 404
 _MIRROR = "kubernetes.io/config.mirror"
 """On what the API server shows of a static pod, which the kubelet runs from a file."""
 
@@ -73,7 +74,25 @@ def read(cluster: Cluster, place: words.Place) -> Any:
     try:
         return cluster.call(cluster.core.read_namespaced_pod, place.pod, place.namespace)
     except RefusedError as refusal:
+        check_namespace(cluster, place, refusal)
         raise words.refused(refusal, place) from None
+
+
+def check_namespace(cluster: Cluster, place: words.Place, refusal: RefusedError | None = None) -> None:
+    """Raise ScanError when the reason that nothing is found is that there is no such namespace.
+
+    Not told where namespaces may not be read; not asked for anything else than a 404.
+    """
+    if refusal is not None and refusal.status != _NOT_FOUND:
+        return
+    try:
+        cluster.call(cluster.core.read_namespace, place.namespace)
+    except RefusedError as said:
+        if said.status == _NOT_FOUND:
+            raise ScanError(
+                f"there is no namespace {place.namespace}",
+                "see: kubectl get namespaces; --context names another cluster",
+            ) from None
 
 
 def target(pod: Any, place: words.Place) -> Target:
@@ -115,16 +134,23 @@ def _why_pending(pod: Any) -> str:
 
 def _not_running(status: Any, place: words.Place) -> ScanError:
     state = status.state if status else None
+    look = f"kubectl describe pod --namespace {place.namespace} {place.pod}"
     if state and state.waiting:
         why = ": ".join(filter(None, (state.waiting.reason, state.waiting.message)))
+        if state.waiting.reason == "CrashLoopBackOff":
+            look = _logs(place)
     elif state and state.terminated:
         ended = state.terminated
         why = f"it ended with {ended.exit_code}, {ended.reason}"
+        look = _logs(place)
     else:
         why = "it has no state yet"
     return ScanError(
         f"the container {place.container} of the pod {place.pod} does not run ({visible(why, 300)})",
-        f"see: kubectl logs --previous --namespace {place.namespace} {place.pod} -c {place.container}; "
-        f"or {place.instead}",
+        f"see: {look}; or {place.instead}",
         transient=True,
     )
+
+
+def _logs(place: words.Place) -> str:
+    return f"kubectl logs --previous --namespace {place.namespace} {place.pod} -c {place.container}"

@@ -61,7 +61,7 @@ class KubernetesRuntime(Runtime):
             return [uri]
         place = words.Place(parts[0], parts[1], "", auditing.image)
         pod = pods.read(clusters.connect(auditing.context), place)
-        return [f"{uri.rstrip('/')}/{container}" for container in pods.lasting(pod)]
+        return [f"{uri}/{container}" for container in pods.lasting(pod)]
 
     @cached_property
     def _cluster(self) -> Cluster:
@@ -132,6 +132,8 @@ class KubernetesRuntime(Runtime):
         early = RefusedError(500, said)
         if words.not_yet(early):
             return early
+        if killed := words.killed(said):
+            return killed
         last = said.splitlines()[-1].replace("Internal error occurred: ", "") if said else str(error)
         return ScanError(
             f"{self.auditing.image} does not answer as an auditor: {visible(last, 300)}",
@@ -245,9 +247,11 @@ class KubernetesRuntime(Runtime):
 
 def split(uri: str, name: str) -> list[str]:
     """Return namespace, pod and, where named, container; raises CallError for anything else."""
-    parts = name.rstrip("/").split("/")
+    parts = name.split("/")
     if len(parts) not in {2, 3} or not all(_NAME.fullmatch(part) for part in parts):
         raise CallError(
-            f"{uri!r} is not a pod or a container of one", "write k8s-container://NAMESPACE/POD/CONTAINER"
+            f"{uri!r} is not a pod or a container of one",
+            "write k8s-container://NAMESPACE/POD/CONTAINER; for the pods of a namespace or a workload "
+            "--namespace NAMESPACE --selector LABELS",
         )
     return parts

@@ -8,10 +8,12 @@ from typing import Any
 from toolkit import clusters
 from toolkit.auditor import Auditing
 from toolkit.clusters import Cluster, RefusedError
-from toolkit.errors import ScanError
+from toolkit.errors import CallError, ScanError
+from toolkit.reports.text import visible
 from toolkit.runtimes.kubernetes import pods, words
 
 _PAGE = 500
+_BAD_REQUEST = 400
 
 
 def find(
@@ -20,7 +22,7 @@ def find(
     """Return the URIs of the containers selected, and a note on pods that have ended and are left out.
 
     Pods that do not run yet are among them: not to be scannable is a result. Raises ScanError when no pod is
-    selected or they may not be listed.
+    selected or they may not be listed, CallError for what is no selector.
     """
     cluster = clusters.connect(auditing.context)
     place = words.Place(namespace or cluster.namespace, "", "", auditing.image)
@@ -28,6 +30,8 @@ def find(
     ended = [pod for pod in found if pod.status.phase in pods.ENDED]
     where = "any namespace" if all_namespaces else f"the namespace {place.namespace}"
     if len(found) == len(ended):
+        if not all_namespaces:
+            pods.check_namespace(cluster, place)
         which = f" that {selector!r} selects" if selector else ""
         raise ScanError(
             f"there is no pod{which} in {where}" + (f", but {len(ended)} that have ended" if ended else ""),
@@ -51,6 +55,11 @@ def _pods(cluster: Cluster, place: words.Place, selector: str, *, everywhere: bo
         try:
             page = cluster.call(method, *where, label_selector=selector, limit=_PAGE, **options)
         except RefusedError as refusal:
+            if refusal.status == _BAD_REQUEST:
+                raise CallError(
+                    f"{selector!r} is no label selector: {visible(refusal.message, 200)}",
+                    "write --selector app=web,tier!=test",
+                ) from None
             raise words.refused(refusal, place) from None
         yield from page.items
         more = page.metadata._continue or ""

@@ -27,6 +27,11 @@ class Place:
     target_image: str = ""
 
     @property
+    def named(self) -> str:
+        """Return the pod in brackets, where one is meant: rights may be to single pods."""
+        return f" (pod {self.pod})" if self.pod else ""
+
+    @property
     def instead(self) -> str:
         """Return the way that needs nothing in the cluster."""
         return f"scan its image with image://{self.target_image or 'REFERENCE'}"
@@ -49,7 +54,8 @@ _LABEL = (
 _LOAD = (
     "push it to a registry that the node reaches (invoke images.push) and name it with --image, or load it "
     "on the node: docker save {place.image} | ctr -n k8s.io images import - "
-    "(kind load docker-image, minikube image load, k3s ctr images import)"
+    "(kind load docker-image, minikube image load, k3s ctr images import); the node tries again until the "
+    "pod is deleted, and an auditor that starts so ends by itself"
 )
 _BUILD = "is it an auditor image, of the node's architecture? build it with invoke images.build"
 _REFUSALS = (
@@ -61,7 +67,7 @@ _REFUSALS = (
     _Rule(r"^401 ", "the API server does not accept these credentials", "log in to the cluster anew"),
     _Rule(
         r'^403 .*User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"',
-        "the user {user} may not {verb} {resource} in the namespace {place.namespace}",
+        "the user {user} may not {verb} {resource} in the namespace {place.namespace}{place.named}",
         _GRANT,
     ),
     _Rule(
@@ -148,6 +154,16 @@ _ENDED = (
     ),
     _Rule(r"", "the auditor {place.image} ended at once: {said}", _BUILD),
 )
+_LISTED = re.compile(r'containers? "[^"]*"(, "[^"]*")*')
+"""How Pod Security names containers: also those of earlier scans, which stay in the pod."""
+_KILLED = (
+    _Rule(
+        r"exit code 137",
+        "the auditor was killed before it could answer: its target has ended, or memory is short",
+        "scan again once it keeps running, or raise the pod's memory limit",
+        transient=True,
+    ),
+)
 _STARTING = {"", "ContainerCreating", "PodInitializing"}
 _NOT_YET = ("container not found", "unable to upgrade connection", "is waiting to start")
 
@@ -165,12 +181,15 @@ def _judge(rules: tuple[_Rule, ...], said: str, place: Place) -> ScanError | Non
 
 def refused(refusal: RefusedError, place: Place) -> ScanError:
     """Return the error for what the API server refused."""
-    return _certain(_judge(_REFUSALS, f"{refusal.status} {refusal.message}", place))
+    said = _LISTED.sub("the auditor", refusal.message)
+    return _certain(_judge(_REFUSALS, f"{refusal.status} {said}", place))
 
 
 def may_not(verb: str, resource: str, place: Place) -> ScanError:
     """Return the error for a right that is known to be missing."""
-    return ScanError(f"this user may not {verb} {resource} in the namespace {place.namespace}", _GRANT)
+    return ScanError(
+        f"this user may not {verb} {resource} in the namespace {place.namespace}{place.named}", _GRANT
+    )
 
 
 def load(image: str) -> str:
@@ -194,6 +213,11 @@ def waiting(reason: str, message: str, place: Place) -> ScanError | None:
 def event(message: str, place: Place) -> ScanError | None:
     """Return the error that an event about the auditor announces before its status does, if it does."""
     return _judge(_WAITING, message, place)
+
+
+def killed(complaint: str) -> ScanError | None:
+    """Return the error for an agent that was killed before it could answer, if it was."""
+    return _judge(_KILLED, complaint, Place("", "", "", ""))
 
 
 def ended(reason: str, exit_code: int, message: str, place: Place) -> ScanError:
