@@ -96,6 +96,7 @@ def scan(
     runtime = resolve(request.target, request.auditing)
     runtime.tell = _Teller(watcher, stop)
     runtime.stop = stop
+    runtime.trust_target = request.trust_target
     limits = threshold.load(request.threshold) if request.threshold else None
     runs.check_place(request.report_dir)
     with contextlib.closing(runtime):
@@ -230,6 +231,7 @@ class _Scan:
             self._converse(job, Path(temporary))
             if not self.outcome.complete or self.outcome.exit_status is None:
                 raise ScanError("the scan did not come to its end", "run again; if it stays so, report it")
+            self.runtime.check(self.outcome.facts)
             raw = RawResult(self.outcome.exit_status, self.outcome.outputs, self.outcome.stderr)
             report = self.engine.to_hdf(self.plan, raw, target=request.target)
         self._warn(self.engine.warnings(self.plan, report))

@@ -90,15 +90,30 @@ def test_an_agent_that_was_turned_away_does_not_end_it(start: Callable[[str], Wa
     assert not _ends(process, 0.5)
 
 
-def test_the_end_of_one_scan_does_not_end_another(start: Callable[[str], Waiter]) -> None:
+def test_one_scan_is_at_work_at_a_time(start: Callable[[str], Waiter]) -> None:
     process = start("600")
     first, second = wait.Waiting(), wait.Waiting()
-    for each in (first, second):
-        each.announce(60, 0)
+    first.announce(60, 5)
+    with pytest.raises(AgentError, match="another scan is at work") as raised:
+        second.announce(60, 0)
+    assert raised.value.transient
+    _end(second)
+    first.announce(60, 5)  # what it was said at first may be said better
     _end(first)
     assert not _ends(process, 0.5)
-    _end(second)
+    wait.Waiting().announce(60, 0)
     assert _ends(process)
+
+
+def test_what_was_stopped_is_ended_too(start: Callable[[str], Waiter]) -> None:
+    process = start("600")
+    wait.Waiting()
+    process.send_signal(signal.SIGSTOP)
+    program = "import sys; from toolkit.agent import wait; sys.exit(wait.kill_all_else())"
+    apart = ["unshare", "--mount", "sh", "-c", 'sleep 60 & kill -STOP $!; "$0" -c "$1"; wait; echo ended']
+    done = subprocess.run([*apart, sys.executable, program], capture_output=True, check=False, timeout=30)
+    assert done.returncode == -signal.SIGKILL, "the shell is of the same container"
+    assert process.poll() is None, "and this one of another"
 
 
 def test_an_agent_that_outstays_its_deadline_ends_with_the_container(start: Callable[[str], Waiter]) -> None:

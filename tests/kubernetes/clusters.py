@@ -111,6 +111,15 @@ class Cluster:
             eventually(lambda: self._runs(namespace, created))
         return str(created)
 
+    def starts(self, namespace: str, name: str) -> bool:
+        """Say whether a pod comes to run, and does not end at once."""
+        try:
+            eventually(lambda: self._runs(namespace, name), 10)
+        except AssertionError:
+            return False
+        time.sleep(1)
+        return self._runs(namespace, name)
+
     def kubeconfig_for(
         self, namespace: str, account: str = "scanner", rules: list[dict[str, Any]] | None = None
     ) -> Path:

@@ -16,7 +16,7 @@ from toolkit.auditor import IMAGE_BUNDLE, IMAGE_LOADER, Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.errors import BarescanError
 from toolkit.runtimes.base import Connection
-from toolkit.runtimes.kubernetes import channels
+from toolkit.runtimes.kubernetes import channels, select
 from toolkit.scan import Request, Result, Watcher, scan
 
 LOADER = [f"{IMAGE_BUNDLE}/lib/{IMAGE_LOADER}", "--library-path", f"{IMAGE_BUNDLE}/lib"]
@@ -49,6 +49,12 @@ class Scanner:
         except BarescanError as error:
             return error
         raise AssertionError(f"{target} was scanned")
+
+    def expanded(self, namespace: str) -> list[str]:
+        """Return the targets of a namespace."""
+        with kubeconfig_is(self.cluster.kubeconfig):
+            auditing = Auditing(image=self.image)
+            return select.find("", namespace, all_namespaces=False, auditing=auditing)[0]
 
     @contextlib.contextmanager
     def program(self, namespace: str, pod: str, container: str, *command: str) -> Iterator[Connection]:

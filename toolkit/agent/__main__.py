@@ -1,7 +1,8 @@
 """The supervisor: takes one job from the stream, enters the target, gives up its power, watches the engine.
 
 Started by whatever runtime brought it beside the target, see `toolkit.auditor`; with `wait SECONDS` it is
-what keeps an auditor's container in a pod, with `session` a scan that enters such a container by exec.
+what keeps an auditor's container in a pod, with `session` a scan that enters such a container by exec, with
+`end` what ends such a container.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def main() -> int:
     match sys.argv[2:]:  # after the directory of our package
         case ["wait", seconds]:
             return wait.main(seconds)
+        case ["end"]:
+            return wait.kill_all_else()
         case ["session"]:
             return _serve_one(Path(sys.argv[1]).parent)
         case _:
@@ -82,19 +85,18 @@ def _answer(client: Stream, ending: contextlib.ExitStack, bundle: Path | None) -
 def _greet(client: Stream, bundle: Path | None) -> wait.Waiting | None:
     said = client.expect(Kind.HELLO).json()
     about: dict[str, object] = {"version": VERSION, "agent": source_sha256()}
-    if bundle:  # of which the client knows nothing: the image is on the node
-        about["bundle"] = json.loads((bundle / "bundle.json").read_bytes())
+    waiting = None
+    if bundle:
+        about["bundle"] = json.loads((bundle / "bundle.json").read_bytes())  # or the client would not know
+        waiting = wait.Waiting()
+        if said.get("agent") == about["agent"]:  # one of our kind, after whom the container need not wait
+            waiting.announce(HELLO_SECONDS, 0)
     client.send(Kind.HELLO, about)
     if said.get("version") != VERSION:
         raise AgentError(
             f"the client speaks version {said.get('version')} of the stream, this agent {VERSION}",
             "use client and auditor of one version",
         )
-    if not bundle:
-        return None
-    waiting = wait.Waiting()
-    if said.get("agent") == about["agent"]:  # one of our kind, after whom the container need not wait
-        waiting.announce(HELLO_SECONDS, 0)
     return waiting
 
 

@@ -1,14 +1,16 @@
 """Find the main process of a pod's container among those of the PID namespace that the auditor was put in.
 
-A container is known by its id in the path of its processes' cgroup, cgroups(7), or by where the kubelet
-keeps its termination message, `…/pods/UID/containers/NAME/…`, in their mount table, proc_pid_mountinfo(5).
-A process without power over the host can forge neither.
+A container is known by its id in the path of its processes' cgroup, cgroups(7), where that path leaves our
+own: a container may make cgroups below its own, of whatever name, but none beside it. Mount tables are not
+believed, since a volume or a user namespace is enough to have any path in them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from typing import Any
 from toolkit.agent import locate
 from toolkit.agent.failure import AgentError
 
-_MESSAGE = b"/dev/termination-log"
+_NAMESPACE = "/1/2/3/4/5/6/7/8/9"
+"""Stands for the root of our cgroup namespace, so that a path which leads out of it stays one."""
 _SCAN_INSTEAD = "scan its image with image://, or the process from the node with pid://"
 
 
@@ -49,7 +52,7 @@ def find(wanted: Wanted) -> int:
     if wanted.shared:
         found = [(started, pid) for pid in _pids() if (started := _started(pid, wanted)) is not None]
         if found:
-            return min(found)[1]
+            return _in_our_user_namespace(min(found)[1], wanted)
         raise AgentError(
             f"no process of the container {wanted.name} is to be seen from beside it",
             "did it end? scan again; if it stays so, the node's runtime hides them: " + _SCAN_INSTEAD,
@@ -66,7 +69,7 @@ def find(wanted: Wanted) -> int:
             "scan again once it keeps running",
             transient=True,
         )
-    return 1
+    return _in_our_user_namespace(1, wanted)
 
 
 def _pids() -> list[int]:
@@ -86,11 +89,47 @@ def _started(pid: int, wanted: Wanted) -> int | None:
 
 
 def _is_of(directory: int, wanted: Wanted) -> bool:
-    if wanted.id.encode() in locate.read_at(directory, "cgroup"):
-        return True
-    kept = f"/pods/{wanted.pod}/containers/{wanted.name}/".encode()
-    lines = locate.read_at(directory, "mountinfo").split(b"\n")
-    return any(kept in fields[3] for line in lines if (fields := line.split())[4:5] == [_MESSAGE])
+    theirs = locate.read_at(directory, "cgroup").decode(errors="replace")
+    return beside(Path("/proc/self/cgroup").read_text(), theirs, wanted.id)
+
+
+def beside(own: str, theirs: str, identity: str) -> bool:
+    """Return whether a process is of the container `identity`, by our own and its /proc/PID/cgroup.
+
+    In every hierarchy in which its cgroup is beside ours, the first name in which they differ has to hold the
+    id. What is below our own, or where nothing is separate, says nothing.
+    """
+    ours = dict(_paths(own))
+    said = []
+    for hierarchy, path in _paths(theirs):
+        up, *rest = posixpath.relpath(path, ours.get(hierarchy, path)).split("/")
+        if up == "..":
+            said.append(identity in next((name for name in rest if name != ".."), ""))
+    return bool(said) and all(said)
+
+
+def _paths(text: str) -> Iterator[tuple[str, str]]:
+    """Give hierarchy and path of each line; a path may lead out of our cgroup namespace by `/..`."""
+    for line in text.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if path.startswith("/"):
+            yield f"{number}:{controllers}", f"{_NAMESPACE}{path}"
+
+
+def _in_our_user_namespace(pid: int, wanted: Wanted) -> int:
+    """Return the number; raises AgentError for a process that is in another user namespace than its pod.
+
+    There it can mount what it likes and make any directory its root: what would be seen is not what the
+    container is made of.
+    """
+    ours, theirs = (Path(f"/proc/{each}/ns/user").stat() for each in ("self", pid))
+    if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
+        raise AgentError(
+            f"the main process of {wanted.name} has left its pod's user namespace, and may have another root",
+            "scan its image with image://",
+        )
+    return pid
 
 
 def _is_another(pid: int, wanted: Wanted) -> bool:

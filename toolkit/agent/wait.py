@@ -1,7 +1,8 @@
 """Wait beside a target for scans that enter by exec: the main process of an auditor container in a pod.
 
 Each of their agents holds a connection to this process, which ends when the agent does, however that comes
-about. So it is known whether one is at work without asking anybody, and the container ends once none is.
+about. So it is known whether one is at work without asking anybody, and the container ends once none is. One
+works at a time: two would take each other's processes for the target's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ FOR_EVER = "forever"
 _ARRIVING_SECONDS = 180.0  # for an agent to say how long it will take
 _GRACE_SECONDS = 60.0  # beyond the deadline that an agent keeps itself
 _STARTING_SECONDS = 5.0  # for this process to be there when an agent is early
+_ANSWER_SECONDS = 5.0
 _MESSAGE_BYTES = 200
+_GO_ON, _BUSY = b"go on", b"busy"
 _CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7)
 
 
@@ -71,14 +74,21 @@ class _Waiter:
         with contextlib.suppress(OSError):
             said = connection.recv(_MESSAGE_BYTES)
         if said:
-            about = json.loads(said)
-            self._at_work[connection] = time.monotonic() + float(about["seconds"]) + _GRACE_SECONDS
-            self._keep[connection] = float(about["keep"])
+            with contextlib.suppress(OSError):
+                connection.send(_GO_ON if self._let_in(connection, json.loads(said)) else _BUSY)
             return
         if connection in self._keep:  # it had a job, and is not one that was turned away
             self._until = time.monotonic() + self._keep.pop(connection)
         del self._at_work[connection]
         connection.close()
+
+    def _let_in(self, connection: socket.socket, about: dict[str, float]) -> bool:
+        """Take what an agent says of its scan, unless another one is at work."""
+        if self._keep.keys() - {connection}:
+            return False
+        self._at_work[connection] = time.monotonic() + float(about["seconds"]) + _GRACE_SECONDS
+        self._keep[connection] = float(about["keep"])
+        return True
 
 
 class Waiting:
@@ -104,5 +114,37 @@ class Waiting:
         return self._socket.fileno()
 
     def announce(self, seconds: float, keep: float) -> None:
-        """Say how long this scan may take, and for how long to wait for another one afterwards."""
+        """Say how long this scan may take, and for how long to wait for another one afterwards.
+
+        Raises AgentError when another scan is at work here.
+        """
         self._socket.send(json.dumps({"seconds": seconds, "keep": keep}).encode())
+        self._socket.settimeout(_ANSWER_SECONDS)
+        try:
+            answer = self._socket.recv(_MESSAGE_BYTES)
+        except OSError:
+            answer = b""
+        if answer == _BUSY:
+            raise AgentError(
+                "another scan is at work in the auditor of this target",
+                "scan again once it has ended",
+                transient=True,
+            )
+        if answer != _GO_ON:
+            raise AgentError("the process that waits in this container does not answer", "scan again")
+
+
+def kill_all_else() -> int:
+    """Kill every other process of this container, also those that were stopped; return an exit status.
+
+    They are told by their mount namespace, which nobody else's processes share.
+    """
+    ours = os.stat("/proc/self/ns/mnt")  # noqa: PTH116 one call for both
+    for name in os.listdir("/proc"):  # noqa: PTH208 names are wanted
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            theirs = os.stat(f"/proc/{name}/ns/mnt")  # noqa: PTH116
+            if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
+                os.kill(int(name), signal.SIGKILL)
+    return 0

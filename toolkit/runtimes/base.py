@@ -7,7 +7,7 @@ import importlib
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,10 @@ FORMS = (
     "image:///path/of/an/archive-or-layout",
     "rootfs:///path/of/a/root",
 )
+
+
+_TAKES_OVER = {"SYS_PTRACE", "ALL"}
+"""What lets a process trace an auditor before that has given up its privileges, ptrace(2)."""
 
 
 @dataclass
@@ -74,6 +78,7 @@ class Runtime(ABC):
         self.auditing = auditing
         self.tell: Callable[[str], None] = _tell_nobody
         self.stop = Stop()
+        self.trust_target = False
 
     @classmethod
     def expand(cls, uri: str, name: str, auditing: Auditing) -> list[str]:
@@ -97,6 +102,9 @@ class Runtime(ABC):
     def attach(self, bundle: Path, timeout: float) -> AbstractContextManager[Connection]:
         """Start the agent beside the target; `timeout` in seconds bounds the whole scan."""
 
+    def check(self, facts: Mapping[str, Any]) -> None:  # noqa: B027 most can't tell
+        """Raise ScanError when by what the agent found it was not this target that was scanned."""
+
     def close(self) -> None:  # noqa: B027 most have nothing to end
         """End whatever was started and is not at work in `attach`: called once, however a scan ends."""
 
@@ -106,6 +114,22 @@ class Runtime(ABC):
         if not lines:
             return broke
         return ScanError(f"{broke.cause} ({lines[-1][:300]})", broke.remedy, transient=broke.transient)
+
+
+def check_not_prying(name: str, added: Iterable[str], *, privileged: bool) -> None:
+    """Raise ScanError for a container whose rights let it take over an auditor that starts beside it.
+
+    The agent judges by the processes there are, but by then it has been in their reach.
+    """
+    rights = {each.upper().removeprefix("CAP_") for each in added}
+    found = ["SYS_PTRACE"] if privileged or rights & _TAKES_OVER else []
+    if found:
+        raise ScanError(
+            f"a process of the target has or may gain the capability {', '.join(found)}, "
+            f"with which it could forge the result: the container {name} is "
+            + ("privileged" if privileged else "given it"),
+            "drop it from the container, scan its image with image://, or use --trust-target",
+        )
 
 
 def resolve(uri: str, auditing: Auditing | None = None) -> Runtime:

@@ -28,7 +28,7 @@ from toolkit.agent.stream import Stream
 from toolkit.auditor import ADDING, AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCAN_LABEL, deadline_label
 from toolkit.bundle.build import FORMAT, Bundle
 from toolkit.errors import ScanError
-from toolkit.runtimes.base import Bundles, Connection, Runtime
+from toolkit.runtimes.base import Bundles, Connection, Runtime, check_not_prying
 
 _GRACE_SECONDS = 30  # beyond the agent's own deadline
 _ENDING_SECONDS = 5  # for the auditor to end by itself once its stream is closed
@@ -101,7 +101,9 @@ class DockerRuntime(Runtime):
     def bundle(self, local: Bundles) -> Bundle:
         """Return the auditor image's bundle; raises ScanError for a target or image that can't be used."""
         del local
-        _ = self._container
+        if not self.trust_target:
+            host = self._container.attrs["HostConfig"]
+            check_not_prying(self.name, host.get("CapAdd") or [], privileged=bool(host.get("Privileged")))
         return Bundle(Path(IMAGE_BUNDLE), _manifest(self._client, self._image))
 
     def facts(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from toolkit.errors import BarescanError, CallError, ScanError
 from toolkit.runtimes.base import Connection
 
 MAX_OUTPUT_BYTES = 300 << 20
+_MAX_FACTS_BYTES = 8 << 20
 _TAIL_BYTES = 20_000
 OnLine = Callable[[str], None]
 
@@ -99,6 +100,7 @@ class _Receiver:
         self._outcome = outcome
         self._line = b""
         self._left = MAX_OUTPUT_BYTES
+        self._facts_left = _MAX_FACTS_BYTES
 
     def receive(self) -> None:
         """Take frames until the end; raises what the agent said went wrong."""
@@ -111,6 +113,7 @@ class _Receiver:
                     text = self._outcome.stderr + frame.payload.decode(errors="replace")
                     self._outcome.stderr = text[-_TAIL_BYTES:]
                 case Kind.FACTS:
+                    self._take_facts(len(frame.payload))
                     self._outcome.facts |= frame.json()
                 case Kind.FILE:
                     self._file(frame)
@@ -147,6 +150,12 @@ class _Receiver:
         with path.open("xb") as file:
             self._content(file, size)
         self._outcome.outputs[name] = path
+
+    def _take_facts(self, size: int) -> None:
+        """Count facts, which are kept in memory; raises StreamError when no target has so many."""
+        self._facts_left -= size
+        if self._facts_left < 0:
+            raise StreamError(f"the agent sent more than {_MAX_FACTS_BYTES >> 20} MiB of facts")
 
     def _content(self, file: IO[bytes], size: int) -> None:
         while size > 0:

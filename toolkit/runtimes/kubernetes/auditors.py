@@ -10,10 +10,10 @@ from functools import cached_property
 
 from kubernetes import client
 
-from toolkit.auditor import WAIT, Auditing, wait_arguments
+from toolkit.auditor import SIDECAR, Auditing, wait_arguments
 from toolkit.clusters import Cluster, RefusedError
 from toolkit.errors import ScanError
-from toolkit.runtimes.kubernetes import pods, words
+from toolkit.runtimes.kubernetes import pods, trust, words
 from toolkit.runtimes.kubernetes.rights import security_context
 from toolkit.stop import Stop
 
@@ -50,21 +50,30 @@ class Auditors:
         self._auditing = auditing
 
     def waiting(self) -> list[Auditor]:
-        """Return those that are there already: a sidecar, or ephemeral ones of this image and target."""
-        if self._target.sidecar:
-            return [Auditor(self._target.sidecar, "sidecar", False)]
-        pod = self._target.pod
+        """Return those that are there already: sidecars, or ephemeral ones that this target is in reach of.
+
+        Raises ScanError for a container that is called as an auditor is, and is something else.
+        """
+        pod, image, shared = self._target.pod, self._auditing.image, self._target.shares_pids
+        if found := self._target.sidecars(image):
+            return [Auditor(name, "sidecar", False) for name in found]
+        if self._target.false_sidecar:
+            raise ScanError(
+                f"the container {SIDECAR} of the pod {self._place.pod} is not what barescan would start of "
+                f"the image {image}: image, arguments, rights or mounts differ",
+                "roll it out anew (invoke manifests.sidecar), and name its image with --image",
+            )
         running = {
             each.name
             for each in pod.status.ephemeral_container_statuses or []
             if each.state and each.state.running
         }
-        wanted = self._auditing.image, WAIT, self._place.container
         return [
             Auditor(each.name, "ephemeral", False)
             for each in pod.spec.ephemeral_containers or []
             if each.name in running
-            and (each.image, (each.args or [""])[0], each.target_container_name) == wanted
+            and (shared or each.target_container_name == self._place.container)
+            and trust.is_auditor(each, image)
         ]
 
     def preflight(self, found: list[Auditor]) -> None:

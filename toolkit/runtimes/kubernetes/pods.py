@@ -9,7 +9,7 @@ from toolkit.auditor import SIDECAR
 from toolkit.clusters import Cluster, RefusedError
 from toolkit.errors import ScanError
 from toolkit.reports.text import visible
-from toolkit.runtimes.kubernetes import words
+from toolkit.runtimes.kubernetes import trust, words
 
 ENDED = ("Succeeded", "Failed")
 _SHARED = "Always"
@@ -36,11 +36,16 @@ class Target:
         """Return the pod's uid."""
         return str(self.pod.metadata.uid)
 
-    @property
-    def sidecar(self) -> str:
-        """Return the name of an auditor that runs in the pod as a sidecar; empty where none does."""
+    def sidecars(self, image: str) -> list[str]:
+        """Return the names of the auditors of this image that run in the pod as sidecars."""
         running = {each.name for each in statuses(self.pod) if each.state and each.state.running}
-        return SIDECAR if SIDECAR in running and self.spec.name != SIDECAR else ""
+        found = _containers(self.pod).values()
+        return [each.name for each in found if each.name in running and trust.is_auditor(each, image)]
+
+    @property
+    def false_sidecar(self) -> bool:
+        """Whether a container is called as an auditor is; what it is has to be found out."""
+        return SIDECAR in _containers(self.pod) and self.spec.name != SIDECAR
 
     @property
     def shares_pids(self) -> bool:
@@ -53,10 +58,13 @@ def statuses(pod: Any) -> list[Any]:
     return [*(pod.status.container_statuses or []), *(pod.status.init_container_statuses or [])]
 
 
-def lasting(pod: Any) -> list[str]:
-    """Return the names of the containers that are there for as long as the pod: no ended init containers."""
-    inits = [each.name for each in pod.spec.init_containers or [] if each.restart_policy == _SHARED]
-    return [name for name in [*(each.name for each in pod.spec.containers), *inits] if name != SIDECAR]
+def lasting(pod: Any, image: str) -> list[str]:
+    """Return the names of the containers that are there for as long as the pod, auditors of `image` left out.
+
+    Init containers are, where they are started again whenever they end.
+    """
+    inits = [each for each in pod.spec.init_containers or [] if each.restart_policy == _SHARED]
+    return [each.name for each in [*pod.spec.containers, *inits] if not trust.is_auditor(each, image)]
 
 
 def image_of(pod: Any, container: str) -> str:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,18 +21,19 @@ from toolkit.clusters import Cluster, RefusedError
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles, Connection, Runtime
-from toolkit.runtimes.kubernetes import channels, pods, words
+from toolkit.runtimes.kubernetes import channels, pods, trust, words
 from toolkit.runtimes.kubernetes.auditors import Auditor, Auditors, Starting
 from toolkit.runtimes.session import greet
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123, as Kubernetes' names
 _GREETING_SECONDS = 30.0
+_ENDING_SECONDS = 3.0
 _WATCH_SECONDS = 5.0
 _NEWS_SECONDS = 4.0  # for a kubelet to say that a container has ended
 _LOOK_SECONDS = 0.3
 _GRACE_SECONDS = 30.0  # beyond the agent's own deadline
 _PLANNING_SECONDS = 120.0
-_SESSION = [*agent_command(IMAGE_BUNDLE, IMAGE_LOADER, f"{IMAGE_BUNDLE}/{AGENT}"), "session"]
+_AGENT = agent_command(IMAGE_BUNDLE, IMAGE_LOADER, f"{IMAGE_BUNDLE}/{AGENT}")
 _one_by_one: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """By pod: where containers share a PID namespace, two scans at once would see each other's processes."""
 
@@ -61,7 +62,7 @@ class KubernetesRuntime(Runtime):
             return [uri]
         place = words.Place(parts[0], parts[1], "", auditing.image)
         pod = pods.read(clusters.connect(auditing.context), place)
-        return [f"{uri}/{container}" for container in pods.lasting(pod)]
+        return [f"{uri}/{container}" for container in pods.lasting(pod, auditing.image)]
 
     @cached_property
     def _cluster(self) -> Cluster:
@@ -81,23 +82,52 @@ class KubernetesRuntime(Runtime):
             self._open.enter_context(lock)
         auditors = Auditors(self._cluster, self._target, self._place, self.auditing)
         waiting = auditors.waiting()
+        if not self.trust_target:
+            target = self._target
+            trust.check(target.pod, target.spec, self.auditing.image, shared=target.shares_pids)
         auditors.preflight(waiting)
         for each in waiting:
-            with contextlib.suppress(ScanError, RefusedError):  # it may just have ended
-                return self._enter(each)
-        if self._target.sidecar:
-            raise ScanError(
-                f"the sidecar {self._target.sidecar} of the pod {self._place.pod} does not answer, or is of "
-                "another version of barescan",
-                "roll it out with the image of this version: invoke manifests.sidecar",
-            )
+            if found := self._try(each):
+                return found
         if waiting:
             auditors.preflight([])
         return self._add(auditors)
 
+    def _try(self, auditor: Auditor) -> Bundle | None:
+        """Enter an auditor that is there already; None where it has just ended, or is of another version."""
+        self.tell(f"using the {auditor.kind} auditor {auditor.name}")
+        try:
+            return self._enter(auditor)
+        except (ScanError, RefusedError) as error:
+            if auditor.kind == "sidecar":
+                raise ScanError(
+                    f"the sidecar {auditor.name} of the pod {self._place.pod} can't be used: {error}",
+                    "roll it out with the image of this version: invoke manifests.sidecar",
+                ) from None
+            if isinstance(error, ScanError) and error.transient:
+                raise
+        return None
+
     def _add(self, auditors: Auditors) -> Bundle:
         self.tell(ADDING)
         auditor = auditors.add()
+        try:
+            return self._start(auditor)
+        except BaseException:
+            self._put_down(auditor)
+            raise
+
+    def _put_down(self, auditor: Auditor) -> None:
+        """End an auditor that can't be used, if it runs: it may wait, or its target may have stopped it."""
+        place = self._place
+        with contextlib.suppress(BarescanError, RefusedError, OSError):
+            started = self._cluster.execute(place.namespace, place.pod, auditor.name, [*_AGENT, "end"])
+            with channels.conversation(started) as connection:
+                connection.stream.deadline = time.monotonic() + _ENDING_SECONDS
+                with contextlib.suppress(StreamError):
+                    connection.stream.receive()
+
+    def _start(self, auditor: Auditor) -> Bundle:
         starting = Starting(self._cluster, self._place, self._target.uid, auditor, self.stop, self.tell)
         for _ in starting.tries():
             try:
@@ -110,16 +140,16 @@ class KubernetesRuntime(Runtime):
     def _enter(self, auditor: Auditor) -> Bundle:
         """Start an agent in an auditor and greet it; raises RefusedError as exec is refused, ScanError."""
         place = self._place
-        started = self._cluster.execute(place.namespace, place.pod, auditor.name, _SESSION)
+        started = self._cluster.execute(place.namespace, place.pod, auditor.name, [*_AGENT, "session"])
         with contextlib.ExitStack() as opened:
             connection = opened.enter_context(channels.conversation(started))
             connection.stream.deadline = time.monotonic() + _GREETING_SECONDS
             try:
-                manifest = greet(connection)["bundle"]
+                manifest = greet(connection).get("bundle")
             except StreamError as error:
                 opened.close()
                 raise self._dumb(error, connection) from None
-            if manifest.get("format") != FORMAT:
+            if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
                 raise ScanError("the auditor's bundle is of another version", "build the image anew")
             self._open.enter_context(opened.pop_all())
         self._connection, self._auditor = connection, auditor
@@ -136,7 +166,7 @@ class KubernetesRuntime(Runtime):
             return killed
         last = said.splitlines()[-1].replace("Internal error occurred: ", "") if said else str(error)
         return ScanError(
-            f"{self.auditing.image} does not answer as an auditor: {visible(last, 300)}",
+            f"{self.auditing.image} does not answer as an auditor, or is stopped: {visible(last, 300)}",
             "build it with invoke images.build, and load or push it anew; what was started stays in the pod",
         )
 
@@ -171,8 +201,21 @@ class KubernetesRuntime(Runtime):
             "image_id": target.status.image_id,
         }
         if self._auditor:
-            facts["auditor"] = {"container": self._auditor.name, "kind": self._auditor.kind}
+            facts["auditor"] = {
+                "container": self._auditor.name,
+                "kind": self._auditor.kind,
+                "image": self.auditing.image,
+            }
         return facts
+
+    def check(self, facts: Mapping[str, Any]) -> None:
+        """Compare the id that the agent read of the process it entered with the API server's."""
+        found = (facts.get("target") or {}).get("container_id")
+        if found and found != self._target.id:
+            raise ScanError(
+                f"another container than {self._place.container} was found beside the auditor ({found[:12]})",
+                f"treat this pod as hostile; {self._place.instead}",
+            )
 
     @contextlib.contextmanager
     def attach(self, bundle: Path, timeout: float) -> Iterator[Connection]:

@@ -41,7 +41,7 @@ def find(
         f"k8s-container://{pod.metadata.namespace}/{pod.metadata.name}/{container}"
         for pod in found
         if pod not in ended
-        for container in pods.lasting(pod)
+        for container in pods.lasting(pod, auditing.image)
     ]
     return uris, [f"{len(ended)} pods have ended and are left out"] if ended else []
 

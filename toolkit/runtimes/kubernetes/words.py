@@ -148,7 +148,7 @@ _ENDED = (
     ),
     _Rule(
         r"\(137\)",
-        "the auditor was killed as it started: the container {place.container} has ended",
+        "the auditor was killed as it started: the container {place.container} has ended, or kills it",
         "scan again once it keeps running",
         transient=True,
     ),
