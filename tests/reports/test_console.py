@@ -151,3 +151,30 @@ def test_a_message_that_all_share_is_said_once_where_room_is_short() -> None:
     assert _shown(report(profile("p", *same)), 80).count("all: the same words") == 1
     assert "the same" in _shown(report(profile("p", *same)), 140)
     assert "the same" in _shown(report(profile("p", same[0])), 80)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_word_of_title_and_message_is_lost_beside_long_ids(width: int) -> None:
+    names = [
+        "xccdf_org.ssgproject.content_rule_accounts_maximum_age_login_defs",
+        "xccdf_org.ssgproject.content_rule_file_permissions_of_whatever_is_below_etc_and_var",
+        "V-1",
+    ]
+    titles = ["Set Password Maximum Age", "Verify that this is Right and Proper", "Ensure the thing"]
+    messages = ["the rule is not met", "the rule is not met, as far as it can be told", "2 of 30 differ"]
+    document = report(
+        profile(
+            "p",
+            *(
+                control(name, title=title, results=[result("failed", message=message)])
+                for name, title, message in zip(names, titles, messages, strict=True)
+            ),
+        )
+    )
+    text = _shown(document, width)
+    rows = text[text.index("Severity   Control") :].splitlines()
+    start = rows[0].index("Title")
+    assert "".join(row[start - 1] for row in rows[2:]).strip() == ""
+    assert " ".join(" ".join(row[start:] for row in rows[2:]).split()) == " ".join(
+        f"{title} {message}" for title, message in zip(titles, messages, strict=True)
+    )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +26,9 @@ _WIDE = 120
 
 #: From this width the counts fit by severity; below, only their totals do, and a cut number would be a lie.
 _BY_SEVERITY = 66
+
+#: Columns of a failed control that are neither its id nor its title.
+_BESIDE = 18
 
 #: Characters of a title, message or reason; more is in the report.
 _SHORT = 160
@@ -167,10 +171,12 @@ def _compliance(summary: Summary) -> Text:
 def _failures(title: str, findings: Sequence[Finding], width: int) -> Table:
     wide = width >= _WIDE
     names = [_identifier(finding.id, _STYLES[finding.status]) for finding in findings]
-    room = min(width // 2, max((len(line) for name in names for line in name.plain.splitlines()), default=0))
+    share = width // 2 if width >= _BY_SEVERITY else max(1, (width - _BESIDE) // 2)
+    room = min(share, max(cell_len(each) for each in ("Control", *(name.plain for name in names))))
     table = _table(title, expand=wide)
     table.add_column("Severity", no_wrap=True)
-    table.add_column("Control", overflow="fold", min_width=room if width >= _BY_SEVERITY else None)
+    # A fixed width: with a least one, rich makes the table wider than it is drawn, and the end of lines is lost.
+    table.add_column("Control", overflow="fold", width=room)
     table.add_column("Title", overflow="ellipsis" if wide else "fold", no_wrap=wide, ratio=4)
     if wide:
         table.add_column("Message", overflow="ellipsis", no_wrap=True, ratio=4)
@@ -187,7 +193,7 @@ def _failures(title: str, findings: Sequence[Finding], width: int) -> Table:
 def _in_lines(name: Text, width: int) -> Text:
     """Break an id that is too long where one of its parts ends."""
     lines, rest = list[str](), name.plain
-    while len(rest) > width > 0 and (part := re.match(rf".{{1,{width - 1}}}[_.:/-](?=.)", rest)):
+    while len(rest) > width > 1 and (part := re.match(rf".{{1,{width - 1}}}[_.:/-](?=.)", rest)):
         lines.append(part.group())
         rest = rest[part.end() :]
     return Text("\n".join([*lines, rest]), style=name.style)
