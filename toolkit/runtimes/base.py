@@ -17,6 +17,7 @@ from toolkit.agent.stream import Stream
 from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.errors import CallError, ScanError
+from toolkit.reports.text import counted
 from toolkit.stop import Stop
 
 _RUNTIMES = {
@@ -152,22 +153,52 @@ def expand(selection: Selection, auditing: Auditing) -> Expanded:
     """Find out which targets are meant; raises CallError for what is no target, ScanError without any.
 
     One of several that can't be looked up is a failure of that one alone.
+def _check(selection: Selection) -> None:
+    """Raise CallError where one way to say what is meant would widen another: auditors go into all of it."""
+    if selection.all_namespaces and selection.namespace:
+        raise CallError(
+            "--namespace and --all-namespaces exclude each other",
+            f"leave one out: --namespace {selection.namespace} alone is the lesser part",
+        )
+    if selection.targets and selection.looks:
+        flags = {
+            "--selector": selection.selector,
+            "--namespace": selection.namespace,
+            "--all-namespaces": selection.all_namespaces,
+        }
+        given = " and ".join(flag for flag, value in flags.items() if value)
+        raise CallError(
+            f"--target excludes {given}",
+            "leave one out: targets are named one by one, with --target k8s-container://NAMESPACE/POD for a "
+            "pod of any namespace, or are all that the other flags select",
+        )
+
+
+def _extent(uris: list[str]) -> str:
+    """Return how much was selected, of `k8s-container://NAMESPACE/POD/CONTAINER` each."""
+    pods = {uri.rpartition("/")[0] for uri in uris}
+    namespaces = {pod.split("/")[2] for pod in pods}
+    where = f"the namespace {min(namespaces)}" if len(namespaces) == 1 else f"{len(namespaces)} namespaces"
+    return f"{counted(len(uris), 'container')} of {counted(len(pods), 'pod')} in {where}"
+
+
     """
     uris: list[str] = []
     failed: dict[str, ScanError] = {}
     notes: list[str] = []
     kinds = {uri: _kind(uri) for uri in selection.targets}
+    _check(selection)
     for uri, (kind, name) in kinds.items():
         try:
             uris += kind.expand(uri, name, auditing)
         except ScanError as error:
-            if len(kinds) == 1 and not selection.looks:
+            if len(kinds) == 1:
                 raise
             uris.append(uri)
             failed[uri] = error
     if selection.looks:
         select = importlib.import_module("toolkit.runtimes.kubernetes.select")  # its client loads for 0.5 s
-        found, notes = select.find(
+        found, also = select.find(
             selection.selector,
             selection.namespace,
             all_namespaces=selection.all_namespaces,
@@ -177,3 +208,4 @@ def expand(selection: Selection, auditing: Auditing) -> Expanded:
     if not uris:
         raise ScanError("nothing that could be scanned was found", "name a target with --target")
     return Expanded(tuple(dict.fromkeys(uris)), tuple(notes), failed)
+        notes += [_extent(found), *also]
