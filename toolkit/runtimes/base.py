@@ -101,6 +101,10 @@ class Runtime(ABC):
     def close(self) -> None:  # noqa: B027 most have nothing to end
         """End whatever was started and is not at work in `attach`: called once, however a scan ends."""
 
+    def left_behind(self) -> str:
+        """Return what an interrupted scan leaves for a while, as a sentence: asked after `close`."""
+        return ""
+
     def explained(self, broke: ScanError, complaint: str) -> ScanError:
         """Return why a scan broke off: the error with what the agent said last, where it said anything."""
         lines = complaint.splitlines()
@@ -149,10 +153,6 @@ class Expanded:
     """Those among `uris` of which could not be found out what they mean."""
 
 
-def expand(selection: Selection, auditing: Auditing) -> Expanded:
-    """Find out which targets are meant; raises CallError for what is no target, ScanError without any.
-
-    One of several that can't be looked up is a failure of that one alone.
 def _check(selection: Selection) -> None:
     """Raise CallError where one way to say what is meant would widen another: auditors go into all of it."""
     if selection.all_namespaces and selection.namespace:
@@ -182,12 +182,16 @@ def _extent(uris: list[str]) -> str:
     return f"{counted(len(uris), 'container')} of {counted(len(pods), 'pod')} in {where}"
 
 
+def expand(selection: Selection, auditing: Auditing) -> Expanded:
+    """Find out which targets are meant; raises CallError for what is no target, ScanError without any.
+
+    One of several that can't be looked up is a failure of that one alone.
     """
+    _check(selection)
     uris: list[str] = []
     failed: dict[str, ScanError] = {}
     notes: list[str] = []
     kinds = {uri: _kind(uri) for uri in selection.targets}
-    _check(selection)
     for uri, (kind, name) in kinds.items():
         try:
             uris += kind.expand(uri, name, auditing)
@@ -205,7 +209,7 @@ def _extent(uris: list[str]) -> str:
             auditing=auditing,
         )
         uris += found
+        notes += [_extent(found), *also]
     if not uris:
         raise ScanError("nothing that could be scanned was found", "name a target with --target")
     return Expanded(tuple(dict.fromkeys(uris)), tuple(notes), failed)
-        notes += [_extent(found), *also]
