@@ -6,9 +6,11 @@ Tasks are thin: parse, call, print, exit status. Flags only, no positional argum
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,14 +114,17 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     shard: str = "",
     gems: str = "",
 ) -> None:
-    """Scan targets with an unmodified profile, from inside their roots, without touching them.
+    r"""Scan targets with an unmodified profile, from inside, without touching them.
 
-    Exit status: 0 passed; 100 controls failed (or the threshold was not met); 101 nothing failed but
-    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted. Of several
-    targets the first of 130, 1, 2, 100, 101 and 0 that occurred; one that can't be scanned stops no other.
+    Exit status: 0 passed; 100 controls failed (or the threshold was not met);
+    101 nothing failed but something was not reviewed; 1 bad call; 2 the target
+    could not be scanned; 130 interrupted. Of several targets the first of 130,
+    1, 2, 100, 101 and 0 that occurred; one that can't be scanned stops no other.
 
-    barescan scan --profile scap:debian12#anssi_bp28_high --target docker://web --target docker://db
-    barescan scan --profile scap:debian12#anssi_bp28_high --namespace shop --selector app=web --jobs 8
+    barescan scan --profile scap:debian12#anssi_bp28_high \
+      --target docker://web --target docker://db
+    barescan scan --profile scap:debian12#anssi_bp28_high \
+      --namespace shop --selector app=web --jobs 8
     barescan scan --resume reports/20260101T000000Z-1a2b3c
     """
     if image_pull_policy:
@@ -305,7 +310,14 @@ def bench(
     target: str = "",
     image: str = auditor.IMAGE,
 ) -> None:
-    """Measure entering, whole scans against the engine run natively, memory and size, against the goals."""
+    """Measure entering, whole scans against native ones, memory and size, by goals.
+
+    Exit status: 0 everything was measured, whether or not it meets the goals;
+    1 bad call; 2 something could not be measured; 130 interrupted.
+
+    barescan bench
+    barescan bench --target docker://web --rounds 5
+    """
     turns = _rounds(rounds)
     if target:
         figures = measuring.beside(target, auditor.Auditing(image), turns, say)
@@ -459,8 +471,21 @@ class _Program(Program):
         except ParseError as error:
             task = error.context.name if error.context is not None else ""
             known = f"barescan {task} --help" if task else "barescan --list"
-            complain(str(error), f"see: {known}")
+            likely = self._meant(error)
+            complain(str(error), f"did you mean {likely}?" if likely else "", f"see: {known}")
             raise Exit(code=CallError.status) from None
+
+    def _meant(self, error: ParseError) -> str:
+        """Return the task or flag that is spelt nearly as what was not known, if any."""
+        unknown = re.fullmatch(r"No idea what '(.+)' is!", str(error))
+        if unknown is None:
+            return ""
+        word = unknown.group(1)
+        flags = [
+            name for context in (error.context, self.initial_context) if context for name in context.flags
+        ]
+        known = flags if word.startswith("-") else list(self.parser.contexts)
+        return next(iter(difflib.get_close_matches(word, known, 1)), "")
 
 
 program = _Program(name="barescan", binary="barescan", version=toolkit.__version__, namespace=ns)
