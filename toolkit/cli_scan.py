@@ -187,10 +187,13 @@ def _shard(text: str) -> tuple[int, int] | None:
         return None
     index, _, count = text.partition("/")
     if all(each.isascii() and each.isdigit() and len(each) < 7 for each in (index, count)) and (
-        0 <= int(index) < int(count) <= _MOST_SHARDS
+        0 < int(count) <= _MOST_SHARDS
     ):
-        return int(index), int(count)
+        if int(index) < int(count):
+            return int(index), int(count)
+        last = f": parts count from 0, and the last is {int(count) - 1}/{int(count)}"
     raise CallError(
-        f"{text!r} is no shard",
+        f"{text!r} is no shard{last}",
         "write --shard I/N, with I from 0 to N-1; in an Indexed Job $(JOB_COMPLETION_INDEX)/N",
     )
+    last = ""
