@@ -46,8 +46,6 @@ from toolkit.runtimes.base import FORMS, Selection, resolve
 _DEMO_PROFILE = "scap:debian12#anssi_bp28_high"
 _MOST_ROUNDS = 1000
 _MOST_SECONDS = 7 * 86400
-_MOST_JOBS = 100
-_MOST_RETRIES = 20
 _NO_TESTS = 5
 _OF_PYTEST = {2: 130, 3: 2, 4: 1}
 """What pytest ends with (interrupted, its own error, bad call) → the documented status."""
@@ -72,8 +70,10 @@ _SCAN_HELP = {
     "trust-target": "scan also a target with SYS_PTRACE or DAC_READ_SEARCH, which could forge the result",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
-    "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS})",
-    "retries": "how often a scan that broke off, as when its target restarted, is tried again (default: 0)",
+    "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS}; "
+    "with --resume that of the run)",
+    "retries": "how often a scan that broke off, as when its target restarted, is tried again (default: 0; "
+    "with --resume that of the run)",
     "resume": "folder of a run that was stopped, such as reports/2026…: scan what is missing, into the same",
     "shard": "I/N: only part I (from 0) of N of the targets, by a hash of each URI; workers that share the "
     "targets need not speak to each other",
@@ -108,8 +108,8 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     image_pull_policy: str = "",
     context: str = "",
     keep: str = "0",
-    jobs: str = str(fleet.DEFAULT_JOBS),
-    retries: str = "0",
+    jobs: str = "",
+    retries: str = "",
     resume: str = "",
     shard: str = "",
     gems: str = "",
@@ -148,15 +148,15 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
             image,
             privileged,
             image_pull_policy,
-            checks.number(keep, "--keep", 0, _MOST_SECONDS, 600),
+            _number(keep, "--keep", 0, _MOST_SECONDS, 600),
             context,
         ),
     )
     wanted = Wanted(
         request,
         Selection(tuple(target or []), selector, namespace, all_namespaces),
-        checks.number(jobs, "--jobs", 1, _MOST_JOBS, fleet.DEFAULT_JOBS),
-        checks.number(retries, "--retries", 0, _MOST_RETRIES, 2),
+        _number(jobs, "--jobs", 1, fleet.MOST_JOBS, fleet.DEFAULT_JOBS) if jobs else None,
+        _number(retries, "--retries", 0, fleet.MOST_RETRIES, 2) if retries else None,
         Path(resume) if resume else None,
         shard,
     )
@@ -175,6 +175,15 @@ def _seconds(text: str) -> float:
         return float(text)
     except ValueError:
         raise CallError(f"{text!r} is not a number of seconds", "write --timeout 600") from None
+
+
+def _number(text: str, flag: str, least: int, most: int, example: int) -> int:
+    try:
+        return checks.number(text, flag, least, most, example)
+    except CallError:
+        raise CallError(
+            f"{flag} must be a number from {least} to {most}, and is {text!r}", f"write {flag} {example}"
+        ) from None
 
 
 def _rounds(text: str) -> int:
@@ -391,9 +400,9 @@ def _demo_in_cluster(auditing: auditor.Auditing, image: str, reports: Path, *, k
         with contextlib.closing(resolve(targets[0], auditing)) as runtime:
             auditor_has = runtime.bundle(lambda: _bundle("")).manifest["engines"]
         profile = str(engines.BASELINE) if "cinc" in auditor_has else _DEMO_PROFILE
-        for target in targets:
+        for target in targets:  # whose namespace goes with them, unless it is kept
             request = scanning.Request(target, profile, report_dir=reports, auditing=auditing)
-            show_one(request, lambda: _bundle(""))
+            show_one(request, lambda: _bundle(""), entries_stay=keep)
 
 
 @task(

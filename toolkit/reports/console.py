@@ -37,6 +37,9 @@ _SHORT = 160
 _REASONS = 12
 _IDS = 6
 
+#: Targets that share a cause, after which it is only said how many more do; the table has them all.
+_TARGETS = 20
+
 _STYLES = {
     Status.PASSED: "green",
     Status.FAILED: "red",
@@ -88,31 +91,79 @@ def print_summary(
 
 @dataclass(frozen=True)
 class Row:
-    """One target of several: what was found, or in words what was not; `words` may be both."""
+    """One target of several: what was found, and how it ended in a word or number.
+
+    Of a target without a result also why, and what to do next.
+    """
 
     target: str
     summary: Summary | None
-    words: str
-    bad: bool = False
+    word: str
+    cause: str = ""
+    remedy: str = ""
 
 
 def print_overview(console: Console, rows: Iterable[Row]) -> None:
-    """Print a table of targets with the counts of their controls."""
+    """Print a table of targets with the counts of their controls; below it why some have no result."""
+    rows = tuple(rows)
+    scheme = _shared_scheme(row.target for row in rows)
+    if scheme:
+        console.print(Text.assemble("\nTargets: ", (f"{scheme}…", "bold")), highlight=False)
     table = _table("")
-    table.add_column("Target", overflow="fold", ratio=3)
+    table.add_column("Target", overflow="fold")
     for status in Status:
         table.add_column(_NARROW[status], justify="right", no_wrap=True)
-    table.add_column("Outcome", overflow="fold", ratio=2)
+    table.add_column("Outcome", no_wrap=True)
     for row in rows:
         counts = [row.summary.count(status) if row.summary else None for status in Status]
         cells = [
             Text("") if count is None else Text(str(count), style=_STYLES[status] if count else "dim")
             for status, count in zip(Status, counts, strict=True)
         ]
-        table.add_row(
-            _plain(row.target, _SHORT), *cells, _plain(row.words, _SHORT // 2, "bold red" if row.bad else "")
-        )
+        word = Text(row.word, style="" if row.summary else "bold red")
+        table.add_row(_plain(row.target.removeprefix(scheme), _SHORT), *cells, word)
     console.print(table)
+    _print_causes(console, rows)
+
+
+def _shared_scheme(targets: Iterable[str]) -> str:
+    """Return the `scheme://` that all targets have, or nothing."""
+    schemes = {target.partition("://")[0] for target in targets if "://" in target}
+    return f"{schemes.pop()}://" if len(schemes) == 1 else ""
+
+
+def _print_causes(console: Console, rows: Iterable[Row]) -> None:
+    """Say why targets have no result, those with the same cause together, each with its next step: uncut."""
+    without = [row for row in rows if row.cause]
+    shared = set[str].intersection(*(_names(row.target) for row in without)) if without else set[str]()
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in without:
+        own = _names(row.target) - shared
+        groups.setdefault((_unnamed(row.cause, own), _unnamed(row.remedy, own)), []).append(row)
+    whole = not console.is_terminal  # lines that a program reads are not broken
+    for (cause, remedy), alike in groups.items():
+        if len({(row.cause, row.remedy) for row in alike}) == 1:
+            cause, remedy = alike[0].cause, alike[0].remedy  # noqa: PLW2901
+        targets = [row.target for row in alike]
+        more = f", and {len(targets) - _TARGETS} more" if len(targets) > _TARGETS else ""
+        names = visible(", ".join(targets[:_TARGETS]) + more)
+        for text, style in ((names, ""), (f"  {visible(cause)}", "red"), (f"  → {visible(remedy)}", "")):
+            if text.strip() != "→":
+                console.print(Text(text, style=style), highlight=False, soft_wrap=whole)
+    if groups:
+        console.print()
+
+
+def _names(target: str) -> set[str]:
+    """Return the names that a target's URI is made of."""
+    return set(filter(None, target.partition("://")[2].split("/")))
+
+
+def _unnamed(text: str, names: set[str]) -> str:
+    """Return a text without the names, so that what was said of several targets alike is the same."""
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", "NAME", text)
+    return text
 
 
 def _print_bad(console: Console, status: Status, findings: Sequence[Finding], limit: int) -> None:
@@ -175,7 +226,7 @@ def _failures(title: str, findings: Sequence[Finding], width: int) -> Table:
     room = min(share, max(cell_len(each) for each in ("Control", *(name.plain for name in names))))
     table = _table(title, expand=wide)
     table.add_column("Severity", no_wrap=True)
-    # A fixed width: with a least one, rich makes the table wider than it is drawn, and the end of lines is lost.
+    # Fixed: with a least width rich lays the table out wider than it draws it, and cuts the ends of lines.
     table.add_column("Control", overflow="fold", width=room)
     table.add_column("Title", overflow="ellipsis" if wide else "fold", no_wrap=wide, ratio=4)
     if wide:
