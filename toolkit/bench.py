@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -26,12 +26,13 @@ from toolkit.bundle.build import Bundle
 from toolkit.demo import native, targets, trees
 from toolkit.demo.targets import RunningTarget
 from toolkit.engines.base import Options
-from toolkit.errors import ScanError
+from toolkit.errors import CallError
 from toolkit.runtimes.base import resolve
 from toolkit.runtimes.session import Outcome, converse
 from toolkit.scan import SCANNING, Request, Watcher, scan
 
 _ONE = Options(controls=("BARE-DL-000040",))
+_BESIDE = ("docker", "podman", "k8s-container")
 _PACKAGES = ("openscap-scanner", "ssg-debderived", "ssg-debian")
 _SCANS = {"debian12": "anssi_bp28_high", "ubuntu2204": "stig"}
 Say = Callable[[str], None]
@@ -160,8 +161,16 @@ def all_figures(bundle: Bundle, rounds: int, say: Say) -> list[Figure]:
 def beside(target: str, auditing: Auditing, rounds: int, say: Say) -> list[Figure]:
     """Measure one control in a running container, by parts: its own time, the engine's, the rest.
 
-    In a pod the time runs from the patch that adds the auditor, whose image has to be on the node.
+    In a pod the time runs from the patch that adds the auditor, whose image has to be on the node. Raises
+    CallError before anything else for what is no container.
     """
+    runtime = resolve(target, auditing)
+    runtime.close()
+    if runtime.scheme not in _BESIDE:
+        raise CallError(
+            f"{target} is not measured: no auditor runs beside it",
+            f"name a running container: {', '.join(f'{scheme}://' for scheme in _BESIDE)}",
+        )
     whole, engine, brought = [], [], []
     for turn in range(rounds):
         say(f"one control in {target}: turn {turn + 1} of {rounds}")
@@ -170,7 +179,7 @@ def beside(target: str, auditing: Auditing, rounds: int, say: Say) -> list[Figur
             request = Request(
                 target, str(engines.BASELINE), options=_ONE, report_dir=Path(reports), auditing=auditing
             )
-            result = scan(request, _no_bundle, clock)
+            result = scan(request, _of_no_host, clock)
         whole.append(time.perf_counter() - clock.began)
         brought.append(clock.beside - clock.began)
         engine.append(result.seconds)
@@ -202,8 +211,8 @@ class _Clock(Watcher):
             self.beside = time.perf_counter()
 
 
-def _no_bundle() -> Bundle:
-    raise ScanError("this target is not measured beside an auditor", "name docker:// or k8s-container://")
+def _of_no_host() -> NoReturn:
+    raise AssertionError("a container's auditor has its bundle")
 
 
 def _openscap(bundle: Bundle, name: str, profile: str, rounds: int, say: Say) -> list[Figure]:

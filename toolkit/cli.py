@@ -6,9 +6,11 @@ Tasks are thin: parse, call, print, exit status. Flags only, no positional argum
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,8 +46,6 @@ from toolkit.runtimes.base import FORMS, Selection, resolve
 _DEMO_PROFILE = "scap:debian12#anssi_bp28_high"
 _MOST_ROUNDS = 1000
 _MOST_SECONDS = 7 * 86400
-_MOST_JOBS = 100
-_MOST_RETRIES = 20
 _NO_TESTS = 5
 _OF_PYTEST = {2: 130, 3: 2, 4: 1}
 """What pytest ends with (interrupted, its own error, bad call) → the documented status."""
@@ -70,8 +70,10 @@ _SCAN_HELP = {
     "trust-target": "scan also a target with SYS_PTRACE or DAC_READ_SEARCH, which could forge the result",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
-    "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS})",
-    "retries": "how often a scan that broke off, as when its target restarted, is tried again (default: 0)",
+    "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS}; "
+    "with --resume that of the run)",
+    "retries": "how often a scan that broke off, as when its target restarted, is tried again (default: 0; "
+    "with --resume that of the run)",
     "resume": "folder of a run that was stopped, such as reports/2026…: scan what is missing, into the same",
     "shard": "I/N: only part I (from 0) of N of the targets, by a hash of each URI; workers that share the "
     "targets need not speak to each other",
@@ -106,20 +108,23 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     image_pull_policy: str = "",
     context: str = "",
     keep: str = "0",
-    jobs: str = str(fleet.DEFAULT_JOBS),
-    retries: str = "0",
+    jobs: str = "",
+    retries: str = "",
     resume: str = "",
     shard: str = "",
     gems: str = "",
 ) -> None:
-    """Scan targets with an unmodified profile, from inside their roots, without touching them.
+    r"""Scan targets with an unmodified profile, from inside, without touching them.
 
-    Exit status: 0 passed; 100 controls failed (or the threshold was not met); 101 nothing failed but
-    something was not reviewed; 1 bad call; 2 the target could not be scanned; 130 interrupted. Of several
-    targets the first of 130, 1, 2, 100, 101 and 0 that occurred; one that can't be scanned stops no other.
+    Exit status: 0 passed; 100 controls failed (or the threshold was not met);
+    101 nothing failed but something was not reviewed; 1 bad call; 2 the target
+    could not be scanned; 130 interrupted. Of several targets the first of 130,
+    1, 2, 100, 101 and 0 that occurred; one that can't be scanned stops no other.
 
-    barescan scan --profile scap:debian12#anssi_bp28_high --target docker://web --target docker://db
-    barescan scan --profile scap:debian12#anssi_bp28_high --namespace shop --selector app=web --jobs 8
+    barescan scan --profile scap:debian12#anssi_bp28_high \
+      --target docker://web --target docker://db
+    barescan scan --profile scap:debian12#anssi_bp28_high \
+      --namespace shop --selector app=web --jobs 8
     barescan scan --resume reports/20260101T000000Z-1a2b3c
     """
     if image_pull_policy:
@@ -143,15 +148,15 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
             image,
             privileged,
             image_pull_policy,
-            checks.number(keep, "--keep", 0, _MOST_SECONDS, 600),
+            _number(keep, "--keep", 0, _MOST_SECONDS, 600),
             context,
         ),
     )
     wanted = Wanted(
         request,
         Selection(tuple(target or []), selector, namespace, all_namespaces),
-        checks.number(jobs, "--jobs", 1, _MOST_JOBS, fleet.DEFAULT_JOBS),
-        checks.number(retries, "--retries", 0, _MOST_RETRIES, 2),
+        _number(jobs, "--jobs", 1, fleet.MOST_JOBS, fleet.DEFAULT_JOBS) if jobs else None,
+        _number(retries, "--retries", 0, fleet.MOST_RETRIES, 2) if retries else None,
         Path(resume) if resume else None,
         shard,
     )
@@ -170,6 +175,15 @@ def _seconds(text: str) -> float:
         return float(text)
     except ValueError:
         raise CallError(f"{text!r} is not a number of seconds", "write --timeout 600") from None
+
+
+def _number(text: str, flag: str, least: int, most: int, example: int) -> int:
+    try:
+        return checks.number(text, flag, least, most, example)
+    except CallError:
+        raise CallError(
+            f"{flag} must be a number from {least} to {most}, and is {text!r}", f"write {flag} {example}"
+        ) from None
 
 
 def _rounds(text: str) -> int:
@@ -305,7 +319,14 @@ def bench(
     target: str = "",
     image: str = auditor.IMAGE,
 ) -> None:
-    """Measure entering, whole scans against the engine run natively, memory and size, against the goals."""
+    """Measure entering, whole scans against native ones, memory and size, by goals.
+
+    Exit status: 0 everything was measured, whether or not it meets the goals;
+    1 bad call; 2 something could not be measured; 130 interrupted.
+
+    barescan bench
+    barescan bench --target docker://web --rounds 5
+    """
     turns = _rounds(rounds)
     if target:
         figures = measuring.beside(target, auditor.Auditing(image), turns, say)
@@ -379,9 +400,9 @@ def _demo_in_cluster(auditing: auditor.Auditing, image: str, reports: Path, *, k
         with contextlib.closing(resolve(targets[0], auditing)) as runtime:
             auditor_has = runtime.bundle(lambda: _bundle("")).manifest["engines"]
         profile = str(engines.BASELINE) if "cinc" in auditor_has else _DEMO_PROFILE
-        for target in targets:
+        for target in targets:  # whose namespace goes with them, unless it is kept
             request = scanning.Request(target, profile, report_dir=reports, auditing=auditing)
-            show_one(request, lambda: _bundle(""))
+            show_one(request, lambda: _bundle(""), entries_stay=keep)
 
 
 @task(
@@ -459,8 +480,21 @@ class _Program(Program):
         except ParseError as error:
             task = error.context.name if error.context is not None else ""
             known = f"barescan {task} --help" if task else "barescan --list"
-            complain(str(error), f"see: {known}")
+            likely = self._meant(error)
+            complain(str(error), f"did you mean {likely}?" if likely else "", f"see: {known}")
             raise Exit(code=CallError.status) from None
+
+    def _meant(self, error: ParseError) -> str:
+        """Return the task or flag that is spelt nearly as what was not known, if any."""
+        unknown = re.fullmatch(r"No idea what '(.+)' is!", str(error))
+        if unknown is None:
+            return ""
+        word = unknown.group(1)
+        flags = [
+            name for context in (error.context, self.initial_context) if context for name in context.flags
+        ]
+        known = flags if word.startswith("-") else list(self.parser.contexts)
+        return next(iter(difflib.get_close_matches(word, known, 1)), "")
 
 
 program = _Program(name="barescan", binary="barescan", version=toolkit.__version__, namespace=ns)

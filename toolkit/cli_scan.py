@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from toolkit.runtimes.base import FORMS, Bundles, Expanded, Selection, expand
 _MOST_SHARDS = 100_000
 _LEFT_ENTRIES = (
     "Kubernetes keeps the entries of ephemeral containers in their pods until these are deleted; "
-    "they have ended"
+    "they end by themselves"
 )
 PROFILE_FORMS = "an InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID"
 
@@ -33,8 +34,9 @@ class Wanted:
 
     request: scanning.Request
     selection: Selection = field(default_factory=Selection)
-    jobs: int = fleet.DEFAULT_JOBS
-    retries: int = 0
+    jobs: int | None = None
+    """Without it the usual number, or that of the run which is resumed; `retries` likewise."""
+    retries: int | None = None
     resume: Path | None = None
     shard: str = ""
 
@@ -66,27 +68,37 @@ def scan_and_show(wanted: Wanted, local: Bundles) -> int:
         return _one(uris[0], wanted, local)
     scanning.check(wanted.request)
     run = fleet.begin(uris, wanted.request, _about(wanted))
-    return _many(uris, expanded, run, wanted, local)
+    return _many(uris, expanded, run, wanted.request, local)
 
 
 def _about(wanted: Wanted) -> dict[str, Any]:
-    return fleet.describe(wanted.request, jobs=wanted.jobs, retries=wanted.retries, shard=wanted.shard)
+    """Return what a new run is made with."""
+    return fleet.describe(
+        wanted.request,
+        jobs=fleet.DEFAULT_JOBS if wanted.jobs is None else wanted.jobs,
+        retries=fleet.DEFAULT_RETRIES if wanted.retries is None else wanted.retries,
+        shard=wanted.shard,
+    )
 
 
-def show_one(request: scanning.Request, local: Bundles) -> int:
-    """Scan the target of a request, show the whole summary, and return the exit status."""
-    return _one(request.target, Wanted(request), local)
+def show_one(request: scanning.Request, local: Bundles, *, entries_stay: bool = True) -> int:
+    """Scan the target of a request, show the whole summary, and return the exit status.
+
+    `entries_stay` says whether what is added to a pod is there for longer than this process.
+    """
+    return _one(request.target, Wanted(request), local, entries_stay=entries_stay)
 
 
-def _one(uri: str, wanted: Wanted, local: Bundles) -> int:
-    request = replace(wanted.request, target=uri)
+def _one(uri: str, wanted: Wanted, local: Bundles, *, entries_stay: bool = True) -> int:
+    request, about = replace(wanted.request, target=uri), _about(wanted)
     with LiveWatcher(notes, uri) as watcher:
-        result, outcome = fleet.scan_one(request, local, watcher, _about(wanted), retries=wanted.retries)
+        result, outcome = fleet.scan_one(request, local, watcher, about, retries=about["retries"])
     print_summary(console, result.report, result.verdict)
     console.print(
         f"report: {escape(str(result.folder / 'report.hdf.json'))}", highlight=False, soft_wrap=True
     )
-    _tell_of_entries([outcome])
+    if entries_stay:
+        _tell_of_entries([outcome])
     return result.status
 
 
@@ -96,7 +108,8 @@ def _resume(wanted: Wanted, folder: Path, local: Bundles) -> int:
             "a run that is resumed has its targets already",
             "leave out --target, --selector, --namespace, --all-namespaces and --shard",
         )
-    run, request = fleet.resume(folder, wanted.request, _about(wanted))
+    about = fleet.describe(wanted.request, jobs=wanted.jobs, retries=wanted.retries)
+    run, request = fleet.resume(folder, wanted.request, about)
     left = tuple(uri for uri, outcome in run.outcomes.items() if not outcome.scanned)
     if not left:
         say("every target of the run was scanned to the end: nothing to do")
@@ -108,7 +121,7 @@ def _resume(wanted: Wanted, folder: Path, local: Bundles) -> int:
     run.outcomes |= {uri: Outcome(uri) for uri in expanded.uris if uri not in run.outcomes}
     say(f"{counted(len(expanded.uris), 'target')} of {len(run.outcomes)} left to scan")
     uris = tuple(uri for uri in expanded.uris if not run.outcomes[uri].scanned)
-    return _many(uris, expanded, run, Wanted(request, jobs=wanted.jobs, retries=wanted.retries), local)
+    return _many(uris, expanded, run, request, local)
 
 
 def _expanded_anew(uris: tuple[str, ...], request: scanning.Request) -> Expanded:
@@ -119,16 +132,18 @@ def _expanded_anew(uris: tuple[str, ...], request: scanning.Request) -> Expanded
         return Expanded(uris, failed={uris[0]: error})
 
 
-def _many(uris: tuple[str, ...], expanded: Expanded, run: Run, wanted: Wanted, local: Bundles) -> int:
+def _many(
+    uris: tuple[str, ...], expanded: Expanded, run: Run, request: scanning.Request, local: Bundles
+) -> int:
     done = len(run.outcomes) - len(uris)
     with LiveFleet(notes, done, len(run.outcomes)) as watcher:
         fleet.scan_all(
             uris,
-            wanted.request,
+            request,
             local,
             run=run,
-            jobs=wanted.jobs,
-            retries=wanted.retries,
+            jobs=run.about["jobs"],
+            retries=run.about["retries"],
             watcher=watcher,
             failed=expanded.failed,
         )
@@ -142,20 +157,26 @@ def _show(run: Run) -> int:
     console.print(f"reports: {escape(str(run.folder))}", highlight=False, soft_wrap=True)
     _tell_of_entries(outcomes)
     status = fleet.exit_status(outcomes)
-    if not all(each.scanned for each in outcomes):
-        say(f"scan the rest with --resume {run.folder}")
     if run.trouble:
         complain(run.trouble.cause, run.trouble.remedy)
-        return status if status in {CallError.status, InterruptedScanError.status} else ScanError.status
+        if status not in {CallError.status, InterruptedScanError.status}:
+            status = ScanError.status
+    if any(each.status in {None, InterruptedScanError.status} for each in outcomes):
+        _next(f"scan the rest with --resume {run.folder}")
+    elif not all(each.scanned for each in outcomes):
+        _next(f"scan those that failed again with --resume {run.folder}")
     return status
+
+
+def _next(step: str) -> None:
+    """Print what to do next, last and after the results: not where a capture would put it before them."""
+    console.print(escape(step), highlight=False, soft_wrap=True)
 
 
 def _row(outcome: Outcome) -> Row:
     if outcome.status is None:
-        return Row(outcome.uri, None, "not begun", bad=True)
-    if not outcome.scanned:
-        return Row(outcome.uri, None, f"{outcome.status}: {outcome.cause}", bad=True)
-    return Row(outcome.uri, outcome.summary, str(outcome.status))
+        return Row(outcome.uri, None, "not begun")
+    return Row(outcome.uri, outcome.summary, str(outcome.status), outcome.cause, outcome.remedy)
 
 
 def _sentence(outcomes: list[Outcome], seconds: float) -> str:
@@ -178,7 +199,12 @@ def _sentence(outcomes: list[Outcome], seconds: float) -> str:
 
 def _tell_of_entries(outcomes: Iterable[Outcome]) -> None:
     if fleet.added_auditors(outcomes):
-        say(_LEFT_ENTRIES)
+        _tell_of_entries_once()
+
+
+@functools.cache
+def _tell_of_entries_once() -> None:
+    say(_LEFT_ENTRIES)
 
 
 def _shard(text: str) -> tuple[int, int] | None:
@@ -186,11 +212,14 @@ def _shard(text: str) -> tuple[int, int] | None:
     if not text:
         return None
     index, _, count = text.partition("/")
+    last = ""
     if all(each.isascii() and each.isdigit() and len(each) < 7 for each in (index, count)) and (
-        0 <= int(index) < int(count) <= _MOST_SHARDS
+        0 < int(count) <= _MOST_SHARDS
     ):
-        return int(index), int(count)
+        if int(index) < int(count):
+            return int(index), int(count)
+        last = f": parts count from 0, and the last is {int(count) - 1}/{int(count)}"
     raise CallError(
-        f"{text!r} is no shard",
+        f"{text!r} is no shard{last}",
         "write --shard I/N, with I from 0 to N-1; in an Indexed Job $(JOB_COMPLETION_INDEX)/N",
     )

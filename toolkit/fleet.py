@@ -32,7 +32,8 @@ from toolkit.runtimes.base import Bundles
 from toolkit.scan import FAILED, NOT_REVIEWED, Request, Result, Watcher, check, scan
 from toolkit.stop import Stop
 
-DEFAULT_JOBS = 4
+DEFAULT_JOBS, MOST_JOBS = 4, 100
+DEFAULT_RETRIES, MOST_RETRIES = 0, 20
 _LONGEST_PAUSE = 30.0
 _RESTS = 9
 """So many times as long as writing `run.json` took it is left alone: else 3000 targets cost two minutes."""
@@ -51,6 +52,8 @@ class Outcome:
     folder: Path | None = None
     cause: str = ""
     remedy: str = ""
+    kept: str = ""
+    """Where what was seen until it failed is, as a sentence."""
     summary: hdf.Summary | None = None
     earlier: bool = False
     """Whether it was scanned before the run was resumed."""
@@ -172,11 +175,17 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 3),
         "attempts": outcome.attempts,
         "cause": outcome.cause or None,
+        "remedy": outcome.remedy or None,
     }
 
 
-def describe(request: Request, *, jobs: int = 1, retries: int = 0, shard: str = "") -> dict[str, Any]:
-    """Return what `run.json` says was asked for: names of inputs, never their values."""
+def describe(
+    request: Request, *, jobs: int | None = 1, retries: int | None = 0, shard: str = ""
+) -> dict[str, Any]:
+    """Return what `run.json` says was asked for: names of inputs, never their values.
+
+    Without `jobs` and `retries`, those of the run that is resumed are taken.
+    """
     options = request.options
     return {
         "barescan": toolkit.__version__,
@@ -208,6 +217,8 @@ def begin(uris: Iterable[str], request: Request, about: Mapping[str, Any]) -> Ru
 def resume(folder: Path, request: Request, about: Mapping[str, Any]) -> tuple[Run, Request]:
     """Return a run there is, with what was scanned in it to the end, and the request that goes on with it.
 
+    `jobs` and `retries` are the run's own where `about` has none.
+
     Raises CallError when the folder is no run, and when what is asked now is not what was asked then.
     """
     said = runs.read_run(folder)
@@ -215,11 +226,25 @@ def resume(folder: Path, request: Request, about: Mapping[str, Any]) -> tuple[Ru
     complete = runs.complete_scans(folder)
     known = {str(each["uri"]): each for each in said["targets"]}
     outcomes = {uri: _earlier(uri, complete.get(uri), each) for uri, each in known.items()}
-    kept: dict[str, Any] = {key: said.get(key) for key in ("started", "profile", "engine", "options")}
+    kept: dict[str, Any] = {
+        key: said.get(key) for key in ("started", "profile", "engine", "options", "shard")
+    }
+    kept |= {
+        key: _within(said.get(key), least, most, usual) if about.get(key) is None else about[key]
+        for key, least, most, usual in (
+            ("jobs", 1, MOST_JOBS, DEFAULT_JOBS),
+            ("retries", 0, MOST_RETRIES, DEFAULT_RETRIES),
+        )
+    }
     before = said.get("seconds")
     run = Run(folder, {**about, **kept, "resumed": runs.now()}, outcomes)
     run.before = float(before) if isinstance(before, int | float) else 0.0
     return run, request
+
+
+def _within(value: object, least: int, most: int, usual: int) -> int:
+    """Return a number that a record has, or the usual one where it has none that could be."""
+    return value if isinstance(value, int) and least <= value <= most else usual
 
 
 def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
@@ -302,18 +327,18 @@ def scan_one(
 ) -> tuple[Result, Outcome]:
     """Scan one target in this thread, as `scan` does and raising as it does; its run has a `run.json` too."""
     target = _Target(request, watcher, Stop(), retries, about)
-    status, cause, result = InterruptedScanError.status, "", None
+    status, cause, remedy, result = InterruptedScanError.status, "", "", None
     try:
         result = target.scan(bundles)
         status = result.status
     except BarescanError as error:
-        status, cause = error.status, error.cause
+        status, cause, remedy = error.status, error.cause, error.remedy
         raise
     except Exception as error:
         status, cause = ScanError.status, _sentence(error)
         raise
     finally:
-        outcome = target.outcome(status, cause, result)
+        outcome = target.outcome(status, cause, remedy, result=result)
         if target.run:
             target.run.take(outcome)
             target.run.end()
@@ -370,12 +395,12 @@ class _Target:
             self.request = replace(self.request, run=folder.parent)
 
     def outcome(
-        self, status: int, cause: str = "", result: Result | None = None, remedy: str = ""
+        self, status: int, cause: str = "", remedy: str = "", kept: str = "", result: Result | None = None
     ) -> Outcome:
         seconds = time.monotonic() - self.began - self.waited
         summary = result.summary if result else None
         uri = self.request.target
-        return Outcome(uri, status, seconds, self.attempts, self.folder, cause, remedy, summary)
+        return Outcome(uri, status, seconds, self.attempts, self.folder, cause, remedy, kept, summary)
 
 
 class _Noting:
@@ -534,13 +559,12 @@ class _Fleet:
             if error.whatever_target and not self.run.used:
                 self.wrong = self.wrong or error  # or an auditor would be added to each pod for nothing
                 self.stop.ask()
-            remedy = "; ".join(filter(None, (error.remedy, error.kept)))
-            return target.outcome(error.status, error.cause, remedy=remedy)
+            return target.outcome(error.status, error.cause, error.remedy, error.kept)
         except Exception as error:
             target.folder = target.folder or self._folder(target)
             place = _keep_traceback(target.folder) if target.folder else None
             remedy = f"report it, with what {place} says" if place else "report it"
-            return target.outcome(ScanError.status, _sentence(error), remedy=remedy)
+            return target.outcome(ScanError.status, _sentence(error), remedy)
         return target.outcome(result.status, result=result)
 
     def _folder(self, target: _Target) -> Path | None:

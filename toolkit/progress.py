@@ -210,6 +210,7 @@ def _ended(outcome: Outcome, count: str) -> Text:
     line = Text(f"{count}{visible(outcome.uri)}: ")
     if outcome.summary is None:
         line.append("error: ", "bold red")
-        remedy = f" → {outcome.remedy}" if outcome.remedy else ""
-        return line.append(visible(f"{outcome.cause}{remedy}", _LONGEST_CAUSE))
+        line.append(visible(outcome.cause, _LONGEST_CAUSE))
+        line.append(f" → {visible(outcome.remedy)}" if outcome.remedy else "")
+        return line.append(visible(f"; {outcome.kept}") if outcome.kept else "")
     return line.append(f"{outcome.summary.count(Status.FAILED)} failed, {outcome.seconds:.1f} s")

@@ -99,15 +99,39 @@ def scan(
     runtime.trust_target = request.trust_target
     limits = threshold.load(request.threshold) if request.threshold else None
     runs.check_place(request.report_dir)
-    with contextlib.closing(runtime):
+    with _interruptions(runtime) as folders, contextlib.closing(runtime):
         found = cache(lambda: runtime.bundle(bundles))
         plan, engine = _plan(request, found)  # before a bundle is built, where it needs none
         bundle = found()
         engines.require(engine)
         stop.check()
         folder = runs.new_folder(request.run or runs.new_run(request.report_dir), request.target)
+        folders.append(folder)
         watcher.recorded_in(folder)
         return _Scan(request, bundle, watcher, runtime, engine, plan, folder).run(limits)
+
+
+@contextlib.contextmanager
+def _interruptions(runtime: Runtime) -> Iterator[list[Path]]:
+    """Turn Ctrl-C at any time into InterruptedScanError, which says what is recorded and what is left.
+
+    The folder that the scan is recorded in, once there is one, is added to the list.
+    """
+    folders: list[Path] = []
+    try:
+        yield folders
+    except (KeyboardInterrupt, InterruptedScanError) as error:
+        interrupted = error if isinstance(error, InterruptedScanError) else _interrupted()
+        place = (
+            f"what there is of it is in {folders[0]}" if folders else "it had not begun: there is no record"
+        )
+        kept = interrupted.kept or place
+        interrupted.kept = "; ".join(filter(None, (kept, runtime.left_behind())))
+        raise interrupted from None
+
+
+def _interrupted() -> InterruptedScanError:
+    return InterruptedScanError("the scan was interrupted")
 
 
 def _plan(request: Request, found: Bundles) -> tuple[Plan, Engine]:
@@ -205,7 +229,7 @@ class _Scan:
         return result
 
     def _interrupted(self) -> InterruptedScanError:
-        error = InterruptedScanError("the scan was interrupted")
+        error = _interrupted()
         self._record_failure(error)
         return error
 

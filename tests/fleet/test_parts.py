@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.fleet.conftest import begin, run_of
-from toolkit import fleet, runs
+from toolkit import cli_scan, fleet, runs
 from toolkit.auditor import Auditing
 from toolkit.engines.base import Options
 from toolkit.errors import CallError, ScanError
 from toolkit.fleet import Outcome
 from toolkit.progress import LiveFleet
 from toolkit.runtimes.base import Selection, expand
+from toolkit.runtimes.kubernetes import select
 
 NOPE = ["rootfs:///nope/1", "rootfs:///nope/2", "rootfs:///nope/3"]
 
@@ -174,6 +175,105 @@ def test_a_run_is_resumed_with_what_it_was_made_with_only(request_, tmp_path):
     assert (request.profile, request.options.controls) == (request_.profile, ("x", "y"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "is_kept"),
+    [({}, (1, 3)), ({"jobs": 7}, (7, 3)), ({"retries": 0}, (1, 0))],
+)
+def test_a_run_is_resumed_with_its_own_jobs_and_retries(request_, asked, is_kept):
+    made = fleet.begin(NOPE, request_, fleet.describe(request_, jobs=1, retries=3, shard="0/2"))
+    made.write()
+    about = fleet.describe(request_, **{"jobs": None, "retries": None} | asked)
+    run, _ = fleet.resume(made.folder, request_, about)
+    assert (run.about["jobs"], run.about["retries"]) == is_kept
+    assert run.about["shard"] == "0/2"
+
+
+def test_numbers_of_a_record_that_can_not_be_are_the_usual_ones(request_):
+    made = fleet.begin(NOPE, request_, {**fleet.describe(request_), "jobs": 10**9, "retries": "all"})
+    made.write()
+    run, _ = fleet.resume(made.folder, request_, {})
+    assert (run.about["jobs"], run.about["retries"]) == (fleet.DEFAULT_JOBS, fleet.DEFAULT_RETRIES)
+
+
+def test_the_command_line_goes_on_with_the_jobs_of_the_run(barescan):
+    call = ["scan", "--profile", "scap:debian12#x", "--target", NOPE[0], "--target", NOPE[1], "--jobs", "1"]
+    barescan(*call)
+    folder, said = run_of(barescan.folder / "reports")
+    assert said["jobs"] == 1
+    barescan("scan", "--resume", str(folder))
+    assert run_of(barescan.folder / "reports")[1]["jobs"] == 1
+    barescan("scan", "--resume", str(folder), "--jobs", "2")
+    assert run_of(barescan.folder / "reports")[1]["jobs"] == 2
+
+
+def test_the_next_step_is_told_last_and_whole(barescan):
+    done = barescan("scan", "--profile", "scap:debian12#x", "--target", NOPE[0], "--target", NOPE[1])
+    folder, said = run_of(barescan.folder / "reports")
+    last = f"scan those that failed again with --resume {folder.relative_to(barescan.folder)}"
+    assert done.stdout.splitlines()[-1] == last
+    assert "--resume" not in done.stderr
+    assert [each["remedy"] for each in said["targets"]] == [
+        "name the top directory of a root file system"
+    ] * 2
+
+
+@pytest.mark.parametrize("status", [None, 130])
+def test_what_was_not_begun_or_was_interrupted_is_the_rest(status, request_, capsys):
+    run = begin(NOPE, request_)
+    run.outcomes |= {NOPE[0]: Outcome(NOPE[0], 2, cause="broken"), NOPE[1]: Outcome(NOPE[1], status)}
+    cli_scan._show(run)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("scan the rest with --resume ")
+
+
+def test_a_next_step_is_never_cut_in_the_line_of_its_target(request_):
+    said = io.StringIO()
+    remedy = "do this, " * 100 + "and then that"
+    failed = {NOPE[0]: ScanError("broken", remedy), NOPE[1]: ScanError("broken")}
+    failed[NOPE[1]].kept = "what was seen is there"
+    with LiveFleet(Console(file=said, width=80), 0, 2) as watcher:
+        fleet.scan_all(
+            NOPE[:2], request_, _no_bundle, run=begin(NOPE[:2], request_), watcher=watcher, failed=failed
+        )
+    text = said.getvalue()
+    assert f"{NOPE[0]}: error: broken → {remedy}\n" in text
+    assert f"{NOPE[1]}: error: broken; what was seen is there\n" in text
+
+
+def test_what_a_selection_comes_to_is_said_before_it_is_scanned(monkeypatch):
+    found = ["k8s-container://shop/web-1/app", "k8s-container://shop/web-1/more"]
+    monkeypatch.setattr(
+        select, "find", lambda *_, **__: (list(found), ["1 pods have ended and are left out"])
+    )
+    notes = expand(Selection(selector="app=web"), Auditing()).notes
+    assert notes == ("2 containers of 1 pod in the namespace shop", "1 pods have ended and are left out")
+    found.append("k8s-container://audit/web-1/app")
+    notes = expand(Selection(all_namespaces=True), Auditing()).notes
+    assert notes[0] == "3 containers of 2 pods in 2 namespaces"
+
+
+def test_nothing_is_looked_for_where_flags_would_widen_each_other(monkeypatch):
+    monkeypatch.setattr(select, "find", lambda *_, **__: pytest.fail("looked"))
+    for selection in (
+        Selection(namespace="shop", all_namespaces=True),
+        Selection(("k8s-container://shop/web",), selector="app=web"),
+        Selection(("pid://1",), all_namespaces=True),
+    ):
+        with pytest.raises(CallError, match="exclude"):
+            expand(selection, Auditing())
+
+
+def test_entries_that_stay_are_told_of_once_in_a_process(monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(cli_scan, "say", said.append)
+    monkeypatch.setattr(fleet, "added_auditors", lambda outcomes: bool(list(outcomes)))
+    cli_scan._tell_of_entries_once.cache_clear()
+    cli_scan._tell_of_entries([])
+    for _ in range(2):
+        cli_scan._tell_of_entries([Outcome("k8s-container://a/b/c", 0)])
+    assert len(said) == 1
+    assert said[0].endswith("until these are deleted; they end by themselves")
+
+
 def test_a_run_at_work_is_not_resumed(request_):
     run = begin(NOPE, request_)
     with runs.held(run.folder), pytest.raises(CallError, match="still at work"):
@@ -183,9 +283,15 @@ def test_a_run_at_work_is_not_resumed(request_):
 def test_calls_that_can_not_be_right(barescan):
     scan = ("scan", "--profile", "scap:debian12#x", "--target", "rootfs:///nope")
     for call, words in [
-        ((*scan, "--shard", "2/2"), "'2/2' is no shard"),
+        ((*scan, "--shard", "2/2"), "'2/2' is no shard: parts count from 0, and the last is 1/2"),
         ((*scan, "--shard", "1"), "'1' is no shard"),
-        ((*scan, "--jobs", "0"), "no number for --jobs"),
+        ((*scan, "--jobs", "0"), "--jobs must be a number from 1 to 100, and is '0'"),
+        ((*scan, "--namespace", "shop"), "--target excludes --namespace"),
+        (
+            (*scan, "--selector", "a=b", "--all-namespaces"),
+            "--target excludes --selector and --all-namespaces",
+        ),
+        ((*scan[:3], "--namespace", "shop", "--all-namespaces"), "--namespace shop alone is the lesser part"),
         ((*scan, "--image-pull-policy", "never"), "no --image-pull-policy 'never'"),
         ((*scan, "--resume", "x"), "has its targets already"),
         (("scan", "--resume", "x"), "is no run"),

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from tests.reports.builders import HOSTILE, control, profile, report, result
 from toolkit.reports import threshold
-from toolkit.reports.console import print_summary
+from toolkit.reports.console import Row, print_overview, print_summary
+from toolkit.reports.hdf import summarise
 
 _OURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -151,3 +152,75 @@ def test_a_message_that_all_share_is_said_once_where_room_is_short() -> None:
     assert _shown(report(profile("p", *same)), 80).count("all: the same words") == 1
     assert "the same" in _shown(report(profile("p", *same)), 140)
     assert "the same" in _shown(report(profile("p", same[0])), 80)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_word_of_title_and_message_is_lost_beside_long_ids(width: int) -> None:
+    names = [
+        "xccdf_org.ssgproject.content_rule_accounts_maximum_age_login_defs",
+        "xccdf_org.ssgproject.content_rule_file_permissions_of_whatever_is_below_etc_and_var",
+        "V-1",
+    ]
+    titles = ["Set Password Maximum Age", "Verify that this is Right and Proper", "Ensure the thing"]
+    messages = ["the rule is not met", "the rule is not met, as far as it can be told", "2 of 30 differ"]
+    document = report(
+        profile(
+            "p",
+            *(
+                control(name, title=title, results=[result("failed", message=message)])
+                for name, title, message in zip(names, titles, messages, strict=True)
+            ),
+        )
+    )
+    text = _shown(document, width)
+    rows = text[text.index("Severity   Control") :].splitlines()
+    start = rows[0].index("Title")
+    assert "".join(row[start - 1] for row in rows[2:]).strip() == ""
+    assert " ".join(" ".join(row[start:] for row in rows[2:]).split()) == " ".join(
+        f"{title} {message}" for title, message in zip(titles, messages, strict=True)
+    )
+
+
+def _overview(rows: list[Row], width: int = 80) -> str:
+    stream = io.StringIO()
+    print_overview(Console(file=stream, width=width), rows)
+    return stream.getvalue()
+
+
+def test_each_of_many_targets_takes_one_line_and_what_they_share_is_said_once() -> None:
+    summary = summarise(report(profile("p", control("a", "failed"))))
+    remedy = "see: kubectl describe pod " + "and so on " * 40
+    pods = [f"bad-{number:02}" for number in range(30)]
+    rows = [
+        Row("k8s-container://shop/web/app", summary, "100"),
+        Row("k8s-container://shop/off/app", None, "idle"),
+    ]
+    rows += [
+        Row(f"k8s-container://shop/{pod}/app", None, "2", f"the pod {pod} does not run", remedy)
+        for pod in pods
+    ]
+    text = _overview(rows)
+    assert text.count("k8s-container://…") == 1
+    table, below = text.split("k8s-container://shop/", 1)
+    lines = [line.split() for line in table.splitlines()]
+    assert ["shop/web/app", "0", "1", "0", "0", "0", "100"] in lines
+    assert ["shop/off/app", "idle"] in lines
+    for pod in pods:
+        assert [f"shop/{pod}/app", "2"] in lines
+    assert below.count("does not run") == 1
+    assert "  the pod NAME does not run\n" in below
+    assert f"  → {remedy.strip()}\n" in below
+    assert "bad-19/app, and 10 more\n" in below
+
+
+def test_a_cause_of_one_target_keeps_its_names_and_needs_no_next_step() -> None:
+    rows = [
+        Row("docker://a", None, "2", "there is no a", ""),
+        Row("rootfs:///a/b", None, "1", "there is no b, nor bb", "name it"),
+    ]
+    text = _overview(rows)
+    assert "Targets:" not in text
+    assert (
+        text.split("docker://a\n")[1]
+        == "  there is no a\nrootfs:///a/b\n  there is no b, nor bb\n  → name it\n\n"
+    )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,12 +27,18 @@ _WIDE = 120
 #: From this width the counts fit by severity; below, only their totals do, and a cut number would be a lie.
 _BY_SEVERITY = 66
 
+#: Columns of a failed control that are neither its id nor its title.
+_BESIDE = 18
+
 #: Characters of a title, message or reason; more is in the report.
 _SHORT = 160
 
 #: Reasons and ids after which a list only says how many more there are.
 _REASONS = 12
 _IDS = 6
+
+#: Targets that share a cause, after which it is only said how many more do; the table has them all.
+_TARGETS = 20
 
 _STYLES = {
     Status.PASSED: "green",
@@ -84,31 +91,79 @@ def print_summary(
 
 @dataclass(frozen=True)
 class Row:
-    """One target of several: what was found, or in words what was not; `words` may be both."""
+    """One target of several: what was found, and how it ended in a word or number.
+
+    Of a target without a result also why, and what to do next.
+    """
 
     target: str
     summary: Summary | None
-    words: str
-    bad: bool = False
+    word: str
+    cause: str = ""
+    remedy: str = ""
 
 
 def print_overview(console: Console, rows: Iterable[Row]) -> None:
-    """Print a table of targets with the counts of their controls."""
+    """Print a table of targets with the counts of their controls; below it why some have no result."""
+    rows = tuple(rows)
+    scheme = _shared_scheme(row.target for row in rows)
+    if scheme:
+        console.print(Text.assemble("\nTargets: ", (f"{scheme}…", "bold")), highlight=False)
     table = _table("")
-    table.add_column("Target", overflow="fold", ratio=3)
+    table.add_column("Target", overflow="fold")
     for status in Status:
         table.add_column(_NARROW[status], justify="right", no_wrap=True)
-    table.add_column("Outcome", overflow="fold", ratio=2)
+    table.add_column("Outcome", no_wrap=True)
     for row in rows:
         counts = [row.summary.count(status) if row.summary else None for status in Status]
         cells = [
             Text("") if count is None else Text(str(count), style=_STYLES[status] if count else "dim")
             for status, count in zip(Status, counts, strict=True)
         ]
-        table.add_row(
-            _plain(row.target, _SHORT), *cells, _plain(row.words, _SHORT // 2, "bold red" if row.bad else "")
-        )
+        word = Text(row.word, style="" if row.summary else "bold red")
+        table.add_row(_plain(row.target.removeprefix(scheme), _SHORT), *cells, word)
     console.print(table)
+    _print_causes(console, rows)
+
+
+def _shared_scheme(targets: Iterable[str]) -> str:
+    """Return the `scheme://` that all targets have, or nothing."""
+    schemes = {target.partition("://")[0] for target in targets if "://" in target}
+    return f"{schemes.pop()}://" if len(schemes) == 1 else ""
+
+
+def _print_causes(console: Console, rows: Iterable[Row]) -> None:
+    """Say why targets have no result, those with the same cause together, each with its next step: uncut."""
+    without = [row for row in rows if row.cause]
+    shared = set[str].intersection(*(_names(row.target) for row in without)) if without else set[str]()
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in without:
+        own = _names(row.target) - shared
+        groups.setdefault((_unnamed(row.cause, own), _unnamed(row.remedy, own)), []).append(row)
+    whole = not console.is_terminal  # lines that a program reads are not broken
+    for (cause, remedy), alike in groups.items():
+        if len({(row.cause, row.remedy) for row in alike}) == 1:
+            cause, remedy = alike[0].cause, alike[0].remedy  # noqa: PLW2901
+        targets = [row.target for row in alike]
+        more = f", and {len(targets) - _TARGETS} more" if len(targets) > _TARGETS else ""
+        names = visible(", ".join(targets[:_TARGETS]) + more)
+        for text, style in ((names, ""), (f"  {visible(cause)}", "red"), (f"  → {visible(remedy)}", "")):
+            if text.strip() != "→":
+                console.print(Text(text, style=style), highlight=False, soft_wrap=whole)
+    if groups:
+        console.print()
+
+
+def _names(target: str) -> set[str]:
+    """Return the names that a target's URI is made of."""
+    return set(filter(None, target.partition("://")[2].split("/")))
+
+
+def _unnamed(text: str, names: set[str]) -> str:
+    """Return a text without the names, so that what was said of several targets alike is the same."""
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", "NAME", text)
+    return text
 
 
 def _print_bad(console: Console, status: Status, findings: Sequence[Finding], limit: int) -> None:
@@ -167,10 +222,12 @@ def _compliance(summary: Summary) -> Text:
 def _failures(title: str, findings: Sequence[Finding], width: int) -> Table:
     wide = width >= _WIDE
     names = [_identifier(finding.id, _STYLES[finding.status]) for finding in findings]
-    room = min(width // 2, max((len(line) for name in names for line in name.plain.splitlines()), default=0))
+    share = width // 2 if width >= _BY_SEVERITY else max(1, (width - _BESIDE) // 2)
+    room = min(share, max(cell_len(each) for each in ("Control", *(name.plain for name in names))))
     table = _table(title, expand=wide)
     table.add_column("Severity", no_wrap=True)
-    table.add_column("Control", overflow="fold", min_width=room if width >= _BY_SEVERITY else None)
+    # Fixed: with a least width rich lays the table out wider than it draws it, and cuts the ends of lines.
+    table.add_column("Control", overflow="fold", width=room)
     table.add_column("Title", overflow="ellipsis" if wide else "fold", no_wrap=wide, ratio=4)
     if wide:
         table.add_column("Message", overflow="ellipsis", no_wrap=True, ratio=4)
@@ -187,7 +244,7 @@ def _failures(title: str, findings: Sequence[Finding], width: int) -> Table:
 def _in_lines(name: Text, width: int) -> Text:
     """Break an id that is too long where one of its parts ends."""
     lines, rest = list[str](), name.plain
-    while len(rest) > width > 0 and (part := re.match(rf".{{1,{width - 1}}}[_.:/-](?=.)", rest)):
+    while len(rest) > width > 1 and (part := re.match(rf".{{1,{width - 1}}}[_.:/-](?=.)", rest)):
         lines.append(part.group())
         rest = rest[part.end() :]
     return Text("\n".join([*lines, rest]), style=name.style)

@@ -17,6 +17,7 @@ from toolkit.agent.stream import Stream
 from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.errors import CallError, ScanError
+from toolkit.reports.text import counted
 from toolkit.stop import Stop
 
 _RUNTIMES = {
@@ -108,6 +109,10 @@ class Runtime(ABC):
     def close(self) -> None:  # noqa: B027 most have nothing to end
         """End whatever was started and is not at work in `attach`: called once, however a scan ends."""
 
+    def left_behind(self) -> str:
+        """Return what an interrupted scan leaves for a while, as a sentence: asked after `close`."""
+        return ""
+
     def explained(self, broke: ScanError, complaint: str) -> ScanError:
         """Return why a scan broke off: the error with what the agent said last, where it said anything."""
         lines = complaint.splitlines()
@@ -172,11 +177,41 @@ class Expanded:
     """Those among `uris` of which could not be found out what they mean."""
 
 
+def _check(selection: Selection) -> None:
+    """Raise CallError where one way to say what is meant would widen another: auditors go into all of it."""
+    if selection.all_namespaces and selection.namespace:
+        raise CallError(
+            "--namespace and --all-namespaces exclude each other",
+            f"leave one out: --namespace {selection.namespace} alone is the lesser part",
+        )
+    if selection.targets and selection.looks:
+        flags = {
+            "--selector": selection.selector,
+            "--namespace": selection.namespace,
+            "--all-namespaces": selection.all_namespaces,
+        }
+        given = " and ".join(flag for flag, value in flags.items() if value)
+        raise CallError(
+            f"--target excludes {given}",
+            "leave one out: targets are named one by one, with --target k8s-container://NAMESPACE/POD for a "
+            "pod of any namespace, or are all that the other flags select",
+        )
+
+
+def _extent(uris: list[str]) -> str:
+    """Return how much was selected, of `k8s-container://NAMESPACE/POD/CONTAINER` each."""
+    pods = {uri.rpartition("/")[0] for uri in uris}
+    namespaces = {pod.split("/")[2] for pod in pods}
+    where = f"the namespace {min(namespaces)}" if len(namespaces) == 1 else f"{len(namespaces)} namespaces"
+    return f"{counted(len(uris), 'container')} of {counted(len(pods), 'pod')} in {where}"
+
+
 def expand(selection: Selection, auditing: Auditing) -> Expanded:
     """Find out which targets are meant; raises CallError for what is no target, ScanError without any.
 
     One of several that can't be looked up is a failure of that one alone.
     """
+    _check(selection)
     uris: list[str] = []
     failed: dict[str, ScanError] = {}
     notes: list[str] = []
@@ -185,19 +220,20 @@ def expand(selection: Selection, auditing: Auditing) -> Expanded:
         try:
             uris += kind.expand(uri, name, auditing)
         except ScanError as error:
-            if len(kinds) == 1 and not selection.looks:
+            if len(kinds) == 1:
                 raise
             uris.append(uri)
             failed[uri] = error
     if selection.looks:
         select = importlib.import_module("toolkit.runtimes.kubernetes.select")  # its client loads for 0.5 s
-        found, notes = select.find(
+        found, also = select.find(
             selection.selector,
             selection.namespace,
             all_namespaces=selection.all_namespaces,
             auditing=auditing,
         )
         uris += found
+        notes += [_extent(found), *also]
     if not uris:
         raise ScanError("nothing that could be scanned was found", "name a target with --target")
     return Expanded(tuple(dict.fromkeys(uris)), tuple(notes), failed)
