@@ -22,7 +22,7 @@ from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanE
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles, Connection, Runtime
 from toolkit.runtimes.kubernetes import channels, pods, trust, words
-from toolkit.runtimes.kubernetes.auditors import Auditor, Auditors, Starting
+from toolkit.runtimes.kubernetes.auditors import IDLE_SECONDS, Auditor, Auditors, Starting
 from toolkit.runtimes.session import greet
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123, as Kubernetes' names
@@ -53,6 +53,7 @@ class KubernetesRuntime(Runtime):
         self._open = contextlib.ExitStack()
         self._connection: Connection | None = None
         self._auditor: Auditor | None = None
+        self._added: Auditor | None = None
 
     @classmethod
     def expand(cls, uri: str, name: str, auditing: Auditing) -> list[str]:
@@ -110,7 +111,7 @@ class KubernetesRuntime(Runtime):
 
     def _add(self, auditors: Auditors) -> Bundle:
         self.tell(ADDING)
-        auditor = auditors.add()
+        auditor = self._added = auditors.add()
         try:
             return self._start(auditor)
         except BaseException:
@@ -257,6 +258,15 @@ class KubernetesRuntime(Runtime):
     def close(self) -> None:
         """Hang up: the agent ends, and with the last agent the auditor that was added."""
         self._open.close()
+
+    def left_behind(self) -> str:
+        """Return what becomes of the auditor when nobody waits for it any more."""
+        if self._added is None:
+            return ""
+        minutes = IDLE_SECONDS / 60
+        return (
+            f"the auditor {self._added.name} ends by itself, within {minutes:g} minutes if it is not at work"
+        )
 
     def explained(self, broke: ScanError, complaint: str) -> ScanError:
         """Return what happened to the target, if it was that which broke the scan off.
