@@ -27,7 +27,7 @@ _SCOPE_HELP = {
     "namespace": "the namespace whose pods are scanned (with --all-namespaces: only where the account is)",
     "all-namespaces": "rights to the pods of every namespace: a ClusterRole",
     "selector": "scan only pods with these labels, such as app=web,tier!=test (it can't limit rights)",
-    "service-account": "what the account is called, and its role (default: barescan)",
+    "service-account": f"what the account is called, and its role (default: {checks.ACCOUNT})",
     "account-namespace": "where the account is, if not in --namespace: a place the scanned can't write to",
     "with-events": "also the right to list events: a missing image is told at once, not seconds later",
 }
@@ -36,6 +36,7 @@ _JOB_HELP = _SCOPE_HELP | {
     "all-namespaces": "scan every namespace, with rights to all of them",
     "selector": "scan only pods with these labels, such as app=web,tier!=test (the job's own pods never are)",
     "account-namespace": "where job, account and reports are, if not in --namespace",
+    "service-account": f"what the job's account is called, and its role (default: {checks.JOB_ACCOUNT})",
     "profile": "scap:NAME#PROFILE-ID, /opt/barescan/profiles/distroless-baseline (in the image of barescan), "
     "or a file of the config map: /etc/barescan/FILE",
     "threshold": "threshold file (SAF's format) that decides alone, such as /etc/barescan/gate.yml",
@@ -72,7 +73,7 @@ def manifests_rbac(
     pod: list[str] | None = None,
     selector: str = "",
     all_namespaces: bool = False,
-    service_account: str = "barescan",
+    service_account: str = checks.ACCOUNT,
     account_namespace: str = "",
     with_events: bool = False,
 ) -> None:
@@ -242,7 +243,7 @@ def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke 
     storage: str = "1Gi",
     deadline: str = "3600",
     keep: str = "86400",
-    service_account: str = "barescan",
+    service_account: str = checks.JOB_ACCOUNT,
     account_namespace: str = "",
     with_events: bool = False,
     rbac: bool = True,
@@ -295,7 +296,7 @@ def manifests_cronjob(  # noqa: PLR0913, PLR0917 one parameter a flag is how Inv
     host_path: str = "",
     storage: str = "1Gi",
     deadline: str = "3600",
-    service_account: str = "barescan",
+    service_account: str = checks.JOB_ACCOUNT,
     account_namespace: str = "",
     with_events: bool = False,
     rbac: bool = True,

@@ -29,6 +29,10 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("day of the week", 0, 6, _DAYS),
 )
 """The fields of a schedule: name, least and greatest value, names that stand for values from the least on."""
+ACCOUNT = "barescan"
+JOB_ACCOUNT = "barescan-job"
+"""Another than that of those who scan from outside: what is applied for a job must not widen the rights of an
+account that may touch named pods only, and has tokens in use."""
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
