@@ -184,7 +184,7 @@ def _flags(given: Mapping[str, Any]) -> _Flags:
     return cast("_Flags", {name: given[name] for name in _Flags.__annotations__})
 
 
-def _job(flags: _Flags, keep: int = 0, schedule: jobs.Schedule | None = None) -> jobs.Job:
+def _job(flags: _Flags, ttl: int = 0, schedule: jobs.Schedule | None = None) -> jobs.Job:
     from toolkit.manifests import job, rbac
 
     number = checks.number
@@ -210,7 +210,7 @@ def _job(flags: _Flags, keep: int = 0, schedule: jobs.Schedule | None = None) ->
         pull_policy=flags["pull_policy"],
         storage=job.Storage(flags["claim"], flags["host_path"], flags["storage"]),
         deadline=number(flags["deadline"], "--deadline", 1, _MOST_SECONDS, 3600),
-        keep=keep,
+        ttl=ttl,
         schedule=schedule,
         rbac=flags["rbac"],
     )
@@ -219,7 +219,7 @@ def _job(flags: _Flags, keep: int = 0, schedule: jobs.Schedule | None = None) ->
 @task(
     name="job",
     help=_JOB_HELP
-    | {"keep": "seconds until the job is removed after its end, reports stay (default: 86400)"},
+    | {"ttl": "seconds until the job is removed after its end, reports stay (default: 86400)"},
     iterable=["input_file", "waiver_file"],
 )
 def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
@@ -242,7 +242,7 @@ def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke 
     host_path: str = "",
     storage: str = "1Gi",
     deadline: str = "3600",
-    keep: str = "86400",
+    ttl: str = "86400",
     service_account: str = checks.JOB_ACCOUNT,
     account_namespace: str = "",
     with_events: bool = False,
@@ -260,7 +260,7 @@ def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke 
     from toolkit.manifests import job
 
     flags = _flags(locals())
-    _write(job.document(_job(flags, checks.number(keep, "--keep", 0, _MOST_SECONDS, 86400))))
+    _write(job.document(_job(flags, checks.number(ttl, "--ttl", 0, _MOST_SECONDS, 86400))))
 
 
 @task(

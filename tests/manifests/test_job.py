@@ -30,7 +30,7 @@ def test_workers_share_the_targets_and_fail_one_by_one(printed: Printed, workers
 
 
 def test_it_ends_and_is_removed(printed: Printed) -> None:
-    spec = _spec(printed, "--deadline", "60", "--keep", "0")
+    spec = _spec(printed, "--deadline", "60", "--ttl", "0")
     assert (spec.active_deadline_seconds, spec.ttl_seconds_after_finished) == (60, 0)
 
 

@@ -79,7 +79,7 @@ class Job:
     pull_policy: str = "IfNotPresent"
     storage: Storage = field(default_factory=Storage)
     deadline: int = 3600
-    keep: int = 86400
+    ttl: int = 86400
     """For how many seconds a Job stays after its end; those of a schedule are kept by number."""
     schedule: Schedule | None = None
     rbac: bool = True
@@ -132,7 +132,7 @@ def objects(job: Job) -> list[Any]:
     metadata = _metadata(job, job.name)
     if job.schedule is None:
         spec = _spec(job)
-        spec.ttl_seconds_after_finished = job.keep
+        spec.ttl_seconds_after_finished = job.ttl
         return [*needed, client.V1Job(api_version="batch/v1", kind="Job", metadata=metadata, spec=spec)]
     return [
         *needed,
