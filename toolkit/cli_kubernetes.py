@@ -218,8 +218,7 @@ def _job(flags: _Flags, ttl: int = 0, schedule: jobs.Schedule | None = None) -> 
 
 @task(
     name="job",
-    help=_JOB_HELP
-    | {"ttl": "seconds until the job is removed after its end, reports stay (default: 86400)"},
+    help=_JOB_HELP | {"ttl": "seconds until the job is removed after its end, reports stay (default: 86400)"},
     iterable=["input_file", "waiver_file"],
 )
 def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works

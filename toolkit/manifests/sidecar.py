@@ -110,7 +110,7 @@ def _what(sidecar: Sidecar) -> list[str]:
     command = ["kubectl", "patch", sidecar.kind, sidecar.workload or "NAME"]
     command += ["--namespace", sidecar.namespace or "NAMESPACE", "--type", "strategic"]
     return [
-        f"The auditor as a sidecar of a {_KINDS[sidecar.kind]}, whose pods are replaced: in each of them",
+        f"The auditor as a sidecar of a {_KINDS[sidecar.kind]}, whose pods are replaced: in each of them "
         f"{auditor.SIDECAR} waits for scans, with more rights than Pod Security's `baseline` allows. Apply:",
         f"  {shlex.join(command)} {file}",
     ]
@@ -120,4 +120,7 @@ def _how_to_scan(sidecar: Sidecar) -> list[str]:
     # The pod that was named is another one after the patch, but for a static pod, which keeps its name.
     pod = sidecar.pod if sidecar.kind == "pod" and sidecar.pod else "POD"
     uri = f"{_SCHEME}://{sidecar.namespace or 'NAMESPACE'}/{pod}/{sidecar.container or 'CONTAINER'}"
-    return ["Scan then; the sidecar is found by its name:", f"  invoke scan --target {uri} --profile PROFILE"]
+    return [
+        "Scan then; the sidecar is found by its name:",
+        f"  barescan scan --target {uri} --profile PROFILE",
+    ]
