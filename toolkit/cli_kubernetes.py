@@ -137,7 +137,7 @@ def manifests_sidecar(  # noqa: PLR0913, PLR0917 one parameter a flag is how Inv
     if target:
         if namespace or container:
             raise CallError("--target says namespace and container itself", "leave the other flag out")
-        namespace, pod, container = sidecar.parts(target)
+        namespace, pod, container = checks.parts(target)
     wanted = sidecar.Sidecar(
         kind=kind,
         workload=name,
