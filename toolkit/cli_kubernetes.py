@@ -27,7 +27,7 @@ _SCOPE_HELP = {
     "namespace": "the namespace whose pods are scanned (with --all-namespaces: only where the account is)",
     "all-namespaces": "rights to the pods of every namespace: a ClusterRole",
     "selector": "scan only pods with these labels, such as app=web,tier!=test (it can't limit rights)",
-    "service-account": "what the account is called, and its role (default: barescan)",
+    "service-account": f"what the account is called, and its role (default: {checks.ACCOUNT})",
     "account-namespace": "where the account is, if not in --namespace: a place the scanned can't write to",
     "with-events": "also the right to list events: a missing image is told at once, not seconds later",
 }
@@ -36,6 +36,7 @@ _JOB_HELP = _SCOPE_HELP | {
     "all-namespaces": "scan every namespace, with rights to all of them",
     "selector": "scan only pods with these labels, such as app=web,tier!=test (the job's own pods never are)",
     "account-namespace": "where job, account and reports are, if not in --namespace",
+    "service-account": f"what the job's account is called, and its role (default: {checks.JOB_ACCOUNT})",
     "profile": "scap:NAME#PROFILE-ID, /opt/barescan/profiles/distroless-baseline (in the image of barescan), "
     "or a file of the config map: /etc/barescan/FILE",
     "threshold": "threshold file (SAF's format) that decides alone, such as /etc/barescan/gate.yml",
@@ -72,7 +73,7 @@ def manifests_rbac(
     pod: list[str] | None = None,
     selector: str = "",
     all_namespaces: bool = False,
-    service_account: str = "barescan",
+    service_account: str = checks.ACCOUNT,
     account_namespace: str = "",
     with_events: bool = False,
 ) -> None:
@@ -136,7 +137,7 @@ def manifests_sidecar(  # noqa: PLR0913, PLR0917 one parameter a flag is how Inv
     if target:
         if namespace or container:
             raise CallError("--target says namespace and container itself", "leave the other flag out")
-        namespace, pod, container = sidecar.parts(target)
+        namespace, pod, container = checks.parts(target)
     wanted = sidecar.Sidecar(
         kind=kind,
         workload=name,
@@ -183,7 +184,7 @@ def _flags(given: Mapping[str, Any]) -> _Flags:
     return cast("_Flags", {name: given[name] for name in _Flags.__annotations__})
 
 
-def _job(flags: _Flags, keep: int = 0, schedule: jobs.Schedule | None = None) -> jobs.Job:
+def _job(flags: _Flags, ttl: int = 0, schedule: jobs.Schedule | None = None) -> jobs.Job:
     from toolkit.manifests import job, rbac
 
     number = checks.number
@@ -209,7 +210,7 @@ def _job(flags: _Flags, keep: int = 0, schedule: jobs.Schedule | None = None) ->
         pull_policy=flags["pull_policy"],
         storage=job.Storage(flags["claim"], flags["host_path"], flags["storage"]),
         deadline=number(flags["deadline"], "--deadline", 1, _MOST_SECONDS, 3600),
-        keep=keep,
+        ttl=ttl,
         schedule=schedule,
         rbac=flags["rbac"],
     )
@@ -217,8 +218,7 @@ def _job(flags: _Flags, keep: int = 0, schedule: jobs.Schedule | None = None) ->
 
 @task(
     name="job",
-    help=_JOB_HELP
-    | {"keep": "seconds until the job is removed after its end, reports stay (default: 86400)"},
+    help=_JOB_HELP | {"ttl": "seconds until the job is removed after its end, reports stay (default: 86400)"},
     iterable=["input_file", "waiver_file"],
 )
 def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
@@ -241,8 +241,8 @@ def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke 
     host_path: str = "",
     storage: str = "1Gi",
     deadline: str = "3600",
-    keep: str = "86400",
-    service_account: str = "barescan",
+    ttl: str = "86400",
+    service_account: str = checks.JOB_ACCOUNT,
     account_namespace: str = "",
     with_events: bool = False,
     rbac: bool = True,
@@ -259,7 +259,7 @@ def manifests_job(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke 
     from toolkit.manifests import job
 
     flags = _flags(locals())
-    _write(job.document(_job(flags, checks.number(keep, "--keep", 0, _MOST_SECONDS, 86400))))
+    _write(job.document(_job(flags, checks.number(ttl, "--ttl", 0, _MOST_SECONDS, 86400))))
 
 
 @task(
@@ -295,7 +295,7 @@ def manifests_cronjob(  # noqa: PLR0913, PLR0917 one parameter a flag is how Inv
     host_path: str = "",
     storage: str = "1Gi",
     deadline: str = "3600",
-    service_account: str = "barescan",
+    service_account: str = checks.JOB_ACCOUNT,
     account_namespace: str = "",
     with_events: bool = False,
     rbac: bool = True,

@@ -20,6 +20,7 @@ _WORDS = (
     ("CONTAINER", "name of the container in it"),
     ("PROFILE", "InSpec profile (directory, .tar.gz, .zip), FILE.xml#PROFILE-ID, or scap:NAME#PROFILE-ID"),
 )
+_NEEDED = tuple(word for word, _ in _WORDS)
 _ABOUT = """\
 Scan a running container of a pod, which may have no shell and no package manager, with an unmodified profile.
 The cluster is that of the current context of the kubeconfig.
@@ -34,6 +35,10 @@ the same, with more options (see: barescan scan --help):
 
 example:
   {NAME} shop web-0 app scap:debian12#anssi_bp28_high gate.yml
+"""
+_MORE = f"""\
+help:  {NAME} --help
+same:  barescan scan --target k8s-container://NAMESPACE/POD/CONTAINER --profile PROFILE
 """
 
 
@@ -57,21 +62,26 @@ def scan_arguments(given: Sequence[str]) -> list[str]:
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            self.exit(_BAD_CALL, f"error: {message}\n\n{self.format_help()}")
+            # Last, for it is what is looked for; the rest of the help is a word away.
+            self.exit(_BAD_CALL, f"{self.format_usage()}{_MORE}\nerror: {message}\n")
 
     parser = Parser(
         prog=NAME,
+        usage=f"{NAME} [-h] {' '.join(_NEEDED)} [THRESHOLD]",
         description=_ABOUT,
         epilog=_SAME,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     for word, about in _WORDS:
-        parser.add_argument(word, help=about)
+        parser.add_argument(word, nargs="?", help=about)  # counted below: argparse takes the last for missing
     parser.add_argument(
         "THRESHOLD", nargs="?", default="", help="threshold file (SAF's format), which alone then decides"
     )
     words = vars(parser.parse_args(given))
+    got = [words[word] for word in _NEEDED if words[word] is not None]
+    if len(got) < len(_NEEDED):
+        parser.error(_too_few(got))
     for word in ("NAMESPACE", "POD", "CONTAINER"):
         if not words[word] or "/" in words[word]:
             parser.error(f"{words[word]!r} is no {word}")
@@ -79,3 +89,12 @@ def scan_arguments(given: Sequence[str]) -> list[str]:
     # In one word each, so that none that begins with a dash is taken for a flag.
     call = ["scan", f"--target={target}", f"--profile={words['PROFILE']}"]
     return [*call, f"--threshold={words['THRESHOLD']}"] if words["THRESHOLD"] else call
+
+
+def _too_few(got: Sequence[str]) -> str:
+    """Say how many arguments there are and which; which one was left out can't be known."""
+    import shlex  # noqa: PLC0415
+
+    said = f": {shlex.join(got)}" if got else ""
+    printable = "".join(char if char.isprintable() else "?" for char in said)
+    return f"got {len(got)} of {len(_NEEDED)}{printable}; write {' '.join(_NEEDED)}"

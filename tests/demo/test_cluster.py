@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import os
+import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -63,15 +66,25 @@ def image(auditor_image: str) -> str:
 
 
 @pytest.fixture
-def reached() -> Iterator[Cluster]:
-    """The cluster, without the demo's namespace before and after."""
-    found = clusters.reached()
-    if clusters.exists(found, demo.NAMESPACE):
-        pytest.skip(f"there is a namespace {demo.NAMESPACE}")
+def reached() -> Cluster:
+    return clusters.reached()
+
+
+@pytest.fixture
+def made(reached: Cluster) -> Iterator[list[str]]:
+    """Collect the namespaces of the demos of a test, which are removed whatever happens."""
+    found: list[str] = []
     yield found
-    if clusters.exists(found, demo.NAMESPACE):
-        found.call(found.core.delete_namespace, demo.NAMESPACE)
-        demo._gone(found)
+    for name in found:
+        with contextlib.suppress(RefusedError):  # as it should be, it is gone
+            reached.call(reached.core.delete_namespace, name)
+
+
+def _namespace(said: str, made: list[str]) -> str:
+    """Return the namespace that a demo says it makes."""
+    (name,) = re.findall(r"making the namespace (barescan-demo-[0-9a-f]{8}) ", said)
+    made.append(name)
+    return str(name)
 
 
 @pytest.mark.parametrize(
@@ -93,36 +106,51 @@ def test_calls_that_mean_nothing(run, arguments, words):
 @pytest.mark.docker
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_pods_are_made_scanned_and_removed(run, reached, image):
+def test_pods_are_made_scanned_and_removed(run, reached, made, image):
     status, output, errors = run("--on", "kubernetes", "--image", image)
     assert status == 0, errors
-    assert run.scanned() == [f"k8s-container://{demo.NAMESPACE}/{name}/app" for name in sorted(demo.PODS)]
+    namespace = _namespace(errors, made)
+    assert run.scanned() == [f"k8s-container://{namespace}/{name}/app" for name in sorted(demo.PODS)]
     assert output.count("Compliance") == len(demo.PODS)
-    assert not clusters.exists(reached, demo.NAMESPACE)
+    assert not clusters.exists(reached, namespace)
 
 
 @pytest.mark.bundle
 @pytest.mark.docker
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_what_is_kept_is_cleared_by_the_next(run, reached, image):
+def test_what_is_kept_stays_when_another_demo_runs(run, reached, made, image):
     status, _, errors = run("--on", "kubernetes", "--image", image, "--keep", *IMAGE)
     assert status == 0, errors
-    assert f"kubectl delete namespace {demo.NAMESPACE}" in errors
-    first = reached.call(reached.core.read_namespace, demo.NAMESPACE).metadata
-    pods = {
-        each.metadata.name: each
-        for each in reached.call(reached.core.list_namespaced_pod, demo.NAMESPACE).items
-    }
+    kept = _namespace(errors, made)
+    assert f"kubectl delete namespace {kept}" in errors
+    first = reached.call(reached.core.read_namespace, kept).metadata
+    pods = {each.metadata.name: each for each in reached.call(reached.core.list_namespaced_pod, kept).items}
     assert set(pods) == set(demo.PODS)
     assert {each.spec.containers[0].image for each in pods.values()} == {demo.STATIC}
     assert [name for name, each in pods.items() if each.spec.share_process_namespace] == [demo.SHARED]
 
     status, _, errors = run("--on", "kubernetes", "--image", image, *IMAGE)
     assert status == 0, errors
-    assert "removing what an earlier demo left" in errors
-    assert not clusters.exists(reached, demo.NAMESPACE)
-    assert demo.LABEL in first.labels
+    another = _namespace(errors, made)
+    assert another != kept
+    assert not clusters.exists(reached, another)
+    assert reached.call(reached.core.read_namespace, kept).status.phase == "Active"
+    assert first.labels[demo.LABEL] in kept
+
+
+@pytest.mark.cluster
+def test_what_earlier_demos_left_is_named_once_it_is_old(reached, made, monkeypatch):
+    demo._make_namespace(reached, "of-earlier")
+    made.append(demo.namespace_of("of-earlier"))
+    said: list[str] = []
+    demo._name_left(reached, said.append)
+    assert made[0] not in " ".join(said)
+    monkeypatch.setattr(demo, "_LEFT_AFTER", -dt.timedelta(minutes=5))
+    demo._name_left(reached, said.append)
+    assert "kubectl delete namespace" in said[-1]
+    assert made[0] in said[-1].split()
+    assert reached.call(reached.core.read_namespace, made[0]).status.phase == "Active"
 
 
 @pytest.mark.bundle
@@ -131,61 +159,63 @@ def test_what_is_kept_is_cleared_by_the_next(run, reached, image):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["making the namespace", "scan: "])
-def test_an_interrupted_demo_leaves_nothing(run, reached, number, moment, image):
+def test_an_interrupted_demo_leaves_nothing(run, reached, made, number, moment, image):
     process = run.start("--on", "kubernetes", "--image", image, *IMAGE)
+    said = ""
     for line in process.stderr:
+        said += line
         if line.startswith(moment):
             break
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    assert not clusters.exists(reached, demo.NAMESPACE)
-
-
-@pytest.mark.cluster
-def test_a_namespace_of_somebody_else_is_left_alone(run, reached):
-    reached.call(reached.core.create_namespace, {"metadata": {"name": demo.NAMESPACE}})
-    status, _, errors = run("--on", "kubernetes")
-    assert status == 2
-    assert "that no demo made" in errors
-    assert reached.call(reached.core.read_namespace, demo.NAMESPACE).status.phase == "Active"
-    assert not reached.call(reached.core.list_namespaced_pod, demo.NAMESPACE).items
+    assert not clusters.exists(reached, _namespace(said, made))
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--demo-image", "--image"])
-def test_an_image_that_is_not_there_is_told_once_with_how_to_load_it(run, reached, flag):
+def test_an_image_that_is_not_there_is_told_once_with_how_to_load_it(run, reached, made, flag):
     status, _, errors = run("--on", "kubernetes", flag, "barescan-none:1")
     assert status == 2
     assert errors.count("error:") == 1
     assert "barescan-none:1" in errors
     for way in ("ctr -n k8s.io images import -", "kind load docker-image", "minikube", "k3s ctr"):
         assert way in errors
-    assert not clusters.exists(reached, demo.NAMESPACE)
+    if "making the namespace" in errors:  # a node that lists all its images tells before
+        assert not clusters.exists(reached, _namespace(errors, made))
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_program_that_does_not_start_is_told_and_only_a_run_of_ours_is_removed(reached):
-    demo._make_namespace(reached, "this-run")
+def test_a_program_that_does_not_start_is_told_and_only_a_run_of_ours_is_removed(reached, made):
+    run = secrets.token_hex(4)
+    namespace = demo.namespace_of(run)
+    made.append(namespace)
+    demo._make_namespace(reached, run)
     pod = demo._pod("ends", demo.STATIC)
     assert pod.spec is not None
     pod.spec.containers[0].command = ["/nothing"]
-    demo._make_pod(reached, pod)
+    demo._make_pod(reached, namespace, pod)
     with pytest.raises(ScanError, match="pod ends does not keep running"):
-        demo._await_running(reached)
-    demo._remove(reached, "another-run")
-    assert reached.call(reached.core.read_namespace, demo.NAMESPACE).status.phase == "Active"
-    demo._remove(reached, "this-run")
-    assert not clusters.exists(reached, demo.NAMESPACE)
+        demo._await_running(reached, namespace)
+    labels = {"metadata": {"labels": {demo.LABEL: "another"}}}
+    reached.call(reached.core.patch_namespace, namespace, labels)
+    demo._remove(reached, run)  # its name is not enough
+    assert reached.call(reached.core.read_namespace, namespace).status.phase == "Active"
+    labels["metadata"]["labels"][demo.LABEL] = run
+    reached.call(reached.core.patch_namespace, namespace, labels)
+    demo._remove(reached, run)
+    assert not clusters.exists(reached, namespace)
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.parametrize("interrupted", [True, False])
-def test_what_can_not_be_removed_is_told_and_does_not_hide_why_it_ended(reached, monkeypatch, interrupted):
+def test_what_can_not_be_removed_is_told_and_does_not_hide_why_it_ended(
+    reached, made, monkeypatch, interrupted
+):
     said: list[str] = []
     here = reached._configuration.host
 
@@ -199,9 +229,10 @@ def test_what_can_not_be_removed_is_told_and_does_not_hide_why_it_ended(reached,
         run_into_a_dead_server()
     monkeypatch.setattr(reached._configuration, "host", here)
     told = said[-1] if interrupted else str(caught.value)
-    assert f"the namespace {demo.NAMESPACE} was not removed" in told
-    assert f"kubectl delete namespace {demo.NAMESPACE}" in told
-    assert clusters.exists(reached, demo.NAMESPACE)
+    namespace = _namespace("\n".join(said), made)
+    assert f"the namespace {namespace} was not removed" in told
+    assert f"kubectl delete namespace {namespace}" in told
+    assert clusters.exists(reached, namespace)
 
 
 @pytest.mark.cluster

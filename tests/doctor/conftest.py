@@ -31,6 +31,7 @@ class Said:
     checks: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
     """By group and name: state, and the detail with the next step."""
     ways: dict[str, str] = field(default_factory=dict)
+    errors: str = ""
 
     def state(self, group: str, name: str) -> str:
         return self.checks[group][name][0]
@@ -39,14 +40,17 @@ class Said:
         return self.checks[group][name][1]
 
 
-def _parse(status: int, output: str) -> Said:
+def parse(status: int, output: str) -> Said:
     said, group, last = Said(status, output), "", ""
     for line in output.splitlines():
         if line and not line.startswith(" "):
             group = line
+        elif group == "ways of scanning" and line.startswith("   "):
+            said.ways[last] += f" {line.strip()}"
         elif group == "ways of scanning" and line:
             name, _, verdict = line.strip().partition("  ")
-            said.ways[name.split(",")[0]] = verdict.strip()
+            last = name.split(",")[0]
+            said.ways[last] = verdict.strip()
         elif found := _CHECK.fullmatch(line):
             last = found[2]
             said.checks.setdefault(group, {})[last] = (found[1], found[3])
@@ -73,7 +77,9 @@ class Doctor:
             timeout=120,
         )
         assert "Traceback" not in done.stderr, done.stderr
-        return _parse(done.returncode, done.stdout)
+        said = parse(done.returncode, done.stdout)
+        said.errors = " ".join(done.stderr.split())
+        return said
 
 
 @pytest.fixture

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from kubernetes import utils
 
 from tests import clusters
 from tests.clusters import as_user, with_rights
 from tests.doctor.conftest import NOWHERE, kubeconfig
+from toolkit.clusters import RefusedError
+from toolkit.manifests.documents import plain
+from toolkit.manifests.rbac import Scope, objects
 
 CLUSTER = "k8s-container://"
 NO_DOCKER = {"DOCKER_HOST": NOWHERE["DOCKER_HOST"]}
@@ -68,6 +73,42 @@ def test_a_server_that_never_answers_is_given_up(doctor, tmp_path, scheme, check
     assert said.ways[CLUSTER] == f"can't be used: {check}"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--target", "docker://web"), "write k8s-container://NAMESPACE/POD[/CONTAINER]"),
+        (("--target", "k8s-container://shop/Web"), "is no name of a pod"),
+        (("--target", "k8s-container://shop/web", "--namespace", "shop"), "leave --namespace out"),
+    ],
+)
+def test_targets_that_are_none(doctor, arguments, words):
+    said = doctor(*arguments, **NOWHERE)
+    assert said.status == 1
+    assert words in said.errors
+
+
+def _make_pod_web(reached, namespace: str) -> None:
+    """Make a pod; whether it ever runs is all the same."""
+    account = {"metadata": {"name": "default"}}
+    with contextlib.suppress(RefusedError):  # the cluster was quicker
+        reached.call(reached.core.create_namespaced_service_account, namespace, account)
+    container = {"name": "app", "image": "none", "imagePullPolicy": "Never"}
+    pod = {"metadata": {"name": "web"}, "spec": {"containers": [container]}}
+    reached.call(reached.core.create_namespaced_pod, namespace, pod)
+
+
+def _for_pod_web(reached, namespace: str, path: Path) -> str:
+    """Apply what manifests.rbac prints for a pod; return the path of a kubeconfig of its account."""
+    _make_pod_web(reached, namespace)
+    scope = Scope(namespace=namespace, pods=("web",))
+    for each in objects(scope):
+        utils.create_from_dict(reached.core.api_client, plain(each))
+    token = reached.call(
+        reached.core.create_namespaced_service_account_token, scope.account, namespace, {"spec": {}}
+    ).status.token
+    return as_user(path, {"token": token})
+
+
 @pytest.mark.cluster
 class TestRealCluster:
     """What is said of the cluster for tests."""
@@ -114,7 +155,10 @@ class TestRealCluster:
     def test_a_namespace_that_is_not_there(self, doctor, reached):
         said = doctor("--namespace", "barescan-none")
         assert said.state(CLUSTER, "namespace") == "no"
-        assert "namespace" in said.ways[CLUSTER]
+        assert said.ways[CLUSTER].startswith("can't be used: namespace")
+        assert said.output.count("barescan-none") == 1
+        assert not [name for name in said.checks[CLUSTER] if " pods" in name or name == "Pod Security"]
+        assert said.state(CLUSTER, "nodes' kernels") == "ok"  # which are there all the same
 
     def test_with_the_least_rights(self, doctor, reached, namespace, tmp_path):
         path = with_rights(reached, namespace, tmp_path / "config", LEAST)
@@ -133,8 +177,43 @@ class TestRealCluster:
         assert said.state(CLUSTER, "Pod Security") == "ok"  # it may try
         for name in ("patch pods/ephemeralcontainers", "get pods/exec"):
             assert said.state(CLUSTER, name) == "no"
-            assert "invoke manifests.rbac" in said.words(CLUSTER, name)
             assert name in said.ways[CLUSTER]
+        assert said.output.count("invoke manifests.rbac") == 1  # with the first it is for
+        assert "invoke manifests.rbac" in said.words(CLUSTER, "patch pods/ephemeralcontainers")
+
+    def test_rights_to_named_pods_are_asked_for_by_name(self, doctor, reached, namespace, tmp_path):
+        path = _for_pod_web(reached, namespace, tmp_path / "config")
+        said = doctor("--namespace", namespace, KUBECONFIG=path)
+        by_name = ["get pods", "patch pods/ephemeralcontainers", "get pods/exec"]
+        for name in by_name:
+            assert said.state(CLUSTER, name) == "unknown"
+            assert "may be allowed for named pods: --target asks" in said.words(CLUSTER, name)
+        assert said.state(CLUSTER, "list pods") == "no"
+        assert said.ways[CLUSTER].startswith("can be used, as far as can be told")
+        assert said.output.count("invoke manifests.rbac") == 1
+
+        said = doctor("--target", f"k8s-container://{namespace}/web/app", KUBECONFIG=path)
+        for name in by_name:
+            assert (said.state(CLUSTER, name), said.words(CLUSTER, name)) == ("ok", "allowed for web")
+        assert "list pods" not in said.checks[CLUSTER]  # it is not needed for a target
+        assert said.words(CLUSTER, "target") == "pod web, container app"
+
+        said = doctor("--target", f"k8s-container://{namespace}/other", KUBECONFIG=path)
+        assert {said.state(CLUSTER, name) for name in by_name} == {"no"}
+        assert said.ways[CLUSTER].startswith("can't be used: get pods")
+
+    def test_a_target_that_is_not_there(self, doctor, reached, namespace):
+        said = doctor("--target", f"k8s-container://{namespace}/none")
+        assert said.state(CLUSTER, "target") == "no"
+        assert "there is no pod none" in said.words(CLUSTER, "target")
+        _make_pod_web(reached, namespace)
+        said = doctor("--target", f"k8s-container://{namespace}/web/none")
+        assert "has no container none → it has app" in said.words(CLUSTER, "target")
+
+    def test_lines_fit(self, doctor, reached, namespace, tmp_path):
+        path = with_rights(reached, namespace, tmp_path / "config", {"pods": ["get", "create"]})
+        said = doctor("--namespace", namespace, KUBECONFIG=path)
+        assert [line for line in said.output.splitlines() if len(line) > 100 and "/bundle-" not in line] == []
 
     def test_who_may_try_learns_that_the_auditor_is_not_admitted(self, doctor, reached, namespace, tmp_path):
         labels = {"pod-security.kubernetes.io/enforce": "baseline"}

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.doctor.conftest import NOWHERE
+from tests.doctor.conftest import NOWHERE, parse
 
 HERE = "this machine"
 LOCAL = ("pid://", "image://")
@@ -66,8 +66,9 @@ def test_system_calls_that_are_filtered_are_told_from_rights_that_are_missing(do
         text=True,
         check=False,
     )
-    line = next(line for line in done.stdout.splitlines() if "system calls" in line)
-    assert line.split()[0] == "no", done.stdout
+    said = parse(done.returncode, done.stdout)
+    assert said.state(HERE, "system calls") == "no"
+    line = said.words(HERE, "system calls")
     assert "mount_setattr" in line
     assert "seccomp profile" in line
 

@@ -58,7 +58,7 @@ SIDECAR = ("manifests.sidecar",)
         ((*JOB, "--workers", "9" * 5000), "is no number"),
         ((*JOB, "--jobs", "0"), "is no number for --jobs"),
         ((*JOB, "--deadline", "0"), "is no number for --deadline"),
-        ((*JOB, "--keep", "-5"), "is no number for --keep"),
+        ((*JOB, "--ttl", "-5"), "is no number for --ttl"),
         ((*JOB, "--threshold", "gate.yml"), "with an absolute path in the pod"),
         ((*JOB, "--threshold", "/a/../b"), "is no path in the pod"),
         ((*JOB, "--threshold", "/etc/barescan/gate.yml"), "write --config-map NAME, which is mounted at"),

@@ -30,7 +30,7 @@ def test_workers_share_the_targets_and_fail_one_by_one(printed: Printed, workers
 
 
 def test_it_ends_and_is_removed(printed: Printed) -> None:
-    spec = _spec(printed, "--deadline", "60", "--keep", "0")
+    spec = _spec(printed, "--deadline", "60", "--ttl", "0")
     assert (spec.active_deadline_seconds, spec.ttl_seconds_after_finished) == (60, 0)
 
 
@@ -137,12 +137,27 @@ def test_rights_come_with_it_or_not(printed: Printed) -> None:
 
 
 def test_the_rights_are_those_of_the_task_for_them(printed: Printed) -> None:
-    flags = ["--account-namespace", "audit", "--with-events"]
+    flags = ["--account-namespace", "audit", "--with-events", "--service-account", "scanner"]
     alone = documents(printed("manifests.rbac", "--namespace", "shop", *flags))
     found = documents(printed(*JOB, *flags))
     assert alone == {kind: found[kind] for kind in alone}
+    assert found["Job"]["spec"]["template"]["spec"]["serviceAccountName"] == "scanner"
     for kind in ("Job", "PersistentVolumeClaim", "ServiceAccount"):
         assert found[kind]["metadata"]["namespace"] == "audit"
+
+
+@pytest.mark.parametrize("job", [JOB, CRON_JOB])
+def test_it_widens_no_account_of_others(printed: Printed, job: tuple[str, ...]) -> None:
+    alone = documents(printed("manifests.rbac", "--namespace", "shop", "--pod", "web"))
+    found = documents(printed(*job))
+    for kind in ("ServiceAccount", "Role", "RoleBinding"):
+        assert alone[kind]["metadata"]["name"] == "barescan"
+        assert found[kind]["metadata"]["name"] == "barescan-job"
+    assert [each["name"] for each in found["RoleBinding"]["subjects"]] == ["barescan-job"]
+    assert found["RoleBinding"]["roleRef"]["name"] == "barescan-job"
+    spec = found[{"manifests.job": "Job", "manifests.cronjob": "CronJob"}[job[0]]]["spec"]
+    spec = spec.get("jobTemplate", {"spec": spec})["spec"]
+    assert spec["template"]["spec"]["serviceAccountName"] == "barescan-job"
 
 
 def test_a_schedule_runs_the_same_job(printed: Printed) -> None:

@@ -82,7 +82,9 @@ def test_every_namespace_takes_a_cluster_role(printed: Printed) -> None:
 
 def test_the_comments_tell_how_to_use_it(printed: Printed) -> None:
     text = printed("manifests.rbac", "--namespace", "shop", "--selector", "app in (a,b)")
+    text = text.replace(" \\\n#      ", "")
     assert "kubectl create token barescan --namespace shop --duration 10m >barescan.token" in text
     assert "barescan scan --namespace shop --selector 'app in (a,b)' --profile PROFILE" in text
     text = printed("manifests.rbac", "--namespace", "shop", "--pod", "web-0")
+    text = text.replace(" \\\n#      ", "")
     assert "scan --target k8s-container://shop/web-0 --profile PROFILE" in text

@@ -67,8 +67,10 @@ def test_help_teaches(command):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "required: NAMESPACE, POD, CONTAINER, PROFILE"),
-        (FOUR[:3], "required: PROFILE"),
+        ((), "got 0 of 4; write NAMESPACE POD CONTAINER PROFILE"),
+        (FOUR[:3], "got 3 of 4: shop web-0 app; write NAMESPACE POD CONTAINER PROFILE"),
+        (("shop", "web-0", "scap:a#b"), "got 3 of 4: shop web-0 'scap:a#b'; write"),
+        (("a b", "\x1b[2J"), "got 2 of 4: 'a b' '?[2J'"),
         ((*FOUR, "gate.yml", "more"), "unrecognized arguments: more"),
         (("shop", "web-0", "", PROFILE), "'' is no CONTAINER"),
         (("shop", "web-0/app", "app", PROFILE), "'web-0/app' is no POD"),
@@ -78,9 +80,12 @@ def test_help_teaches(command):
 def test_bad_calls_teach_too(command, arguments, words):
     done = command(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: ")
-    assert words in done.stderr.splitlines()[0]
-    assert "usage:" in done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("usage: ")
+    assert lines[-1].startswith("error: ")
+    assert words in lines[-1]
+    assert len(lines) < 8
+    assert f"{NAME} --help" in done.stderr
     assert "barescan scan" in done.stderr
 
 

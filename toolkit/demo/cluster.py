@@ -1,11 +1,13 @@
 """Demo targets in a cluster: a namespace of our own with hardened pods, gone when the demo is over.
 
-The namespace carries a label with the number of the run: what is removed is only ever what a demo made.
+Each run has a namespace of its own, whose label has the number of the run: what is removed is only ever what
+this run made. What earlier ones left is named, and not removed: whether one is still at work can't be told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +22,7 @@ from toolkit.demo.distroless import NONROOT
 from toolkit.errors import BarescanError, ScanError
 from toolkit.runtimes.kubernetes import nodes, words
 
-NAMESPACE = "barescan-demo"
+_PREFIX = "barescan-demo"
 LABEL = "io.barescan.demo"
 STATIC, BASE = "barescan-target-static:latest", "barescan-target-base:latest"
 PODS = {"static": STATIC, "base": BASE, "shared": BASE}
@@ -29,6 +31,7 @@ SHARED = "shared"
 """The pod in which containers would share their PID namespace."""
 CONTAINER = "app"
 _REQUESTS = {"cpu": "10m", "memory": "16Mi"}  # no limits: the auditor counts towards a pod's
+_LEFT_AFTER = dt.timedelta(hours=1)  # no demo takes that long, as a rule
 _GRACE_SECONDS = 1  # the targets have nothing to finish
 _ACCOUNT_SECONDS = 15.0  # for a new namespace to have its service account
 _RUNNING_SECONDS = 120.0
@@ -44,19 +47,20 @@ def targets(
 ) -> Iterator[list[str]]:
     """Make the pods, give their containers' URIs, and remove everything afterwards unless `keep`.
 
-    `image` is used for all of them instead of ours, where it is not empty. Raises ScanError when the
-    namespace is somebody else's, something is refused, or an image can't be had.
+    `image` is used for all of them instead of ours, where it is not empty. Raises ScanError when something is
+    refused, or an image can't be had.
     """
     _check_images(cluster, [] if image else [STATIC, BASE], auditor_image)
-    _clear(cluster, progress)
+    _name_left(cluster, progress)
     run = secrets.token_hex(4)
+    namespace = namespace_of(run)
     try:
-        progress(f"making the namespace {NAMESPACE} with {len(PODS)} pods")
+        progress(f"making the namespace {namespace} with {len(PODS)} pods")
         _make_namespace(cluster, run)
         for name, own in PODS.items():
-            _make_pod(cluster, _pod(name, image or own))
-        _await_running(cluster)
-        yield [f"k8s-container://{NAMESPACE}/{name}/{CONTAINER}" for name in PODS]
+            _make_pod(cluster, namespace, _pod(name, image or own))
+        _await_running(cluster, namespace)
+        yield [f"k8s-container://{namespace}/{name}/{CONTAINER}" for name in PODS]
     except BaseException:
         if error := _end(cluster, run, progress, keep=keep):
             progress(str(error))  # why it ended matters more
@@ -65,17 +69,23 @@ def targets(
         raise error
 
 
+def namespace_of(run: str) -> str:
+    """Return the name of a run's namespace."""
+    return f"{_PREFIX}-{run}"
+
+
 def _end(cluster: Cluster, run: str, progress: Progress, *, keep: bool) -> ScanError | None:
     """Remove what was made; return the error when that can't be done."""
-    by_hand = f"kubectl delete namespace {NAMESPACE}"
+    namespace = namespace_of(run)
+    by_hand = f"kubectl delete namespace {namespace}"
     if keep:
         progress(f"kept; remove it with: {by_hand}")
         return None
-    progress(f"removing the namespace {NAMESPACE}")
+    progress(f"removing the namespace {namespace}")
     try:
         _remove(cluster, run)
     except BarescanError as error:
-        return ScanError(f"the namespace {NAMESPACE} was not removed: {error.cause}", f"remove it: {by_hand}")
+        return ScanError(f"the namespace {namespace} was not removed: {error.cause}", f"remove it: {by_hand}")
     return None
 
 
@@ -102,37 +112,30 @@ def _not_there(images: list[str]) -> ScanError:
     )
 
 
-def _clear(cluster: Cluster, progress: Progress) -> None:
-    """Remove what an earlier demo left; refuse a namespace that no demo made."""
-    found = _namespace(cluster)
-    if found is None:
-        return
-    if LABEL not in (found.metadata.labels or {}):
-        raise ScanError(
-            f"there is a namespace {NAMESPACE} that no demo made",
-            f"remove it if it may go: kubectl delete namespace {NAMESPACE}; or scan a pod of yours",
-        )
-    progress("removing what an earlier demo left")
-    _delete(cluster, found)
-    if not _gone(cluster):
-        raise ScanError(
-            f"the namespace {NAMESPACE} of an earlier demo does not go away",
-            f"see: kubectl get namespace {NAMESPACE} -o yaml",
-        )
-
-
-def _namespace(cluster: Cluster) -> Any:
-    """Return our namespace, None where there is none."""
+def _name_left(cluster: Cluster, progress: Progress) -> None:
+    """Name what earlier demos left, or were told to keep."""
     try:
-        return cluster.call(cluster.core.read_namespace, NAMESPACE)
+        found = cluster.call(cluster.core.list_namespace, label_selector=LABEL).items
+    except RefusedError:
+        return  # who may make a namespace need not see those of others
+    latest = dt.datetime.now(dt.UTC) - _LEFT_AFTER
+    left = sorted(each.metadata.name for each in found if each.metadata.creation_timestamp < latest)
+    if left:
+        progress(f"left by earlier demos; remove it if it may go: kubectl delete namespace {' '.join(left)}")
+
+
+def _namespace(cluster: Cluster, name: str) -> Any:
+    """Return a namespace, None where there is none."""
+    try:
+        return cluster.call(cluster.core.read_namespace, name)
     except RefusedError as refusal:
         if refusal.status == 404:
             return None
-        raise _refused(refusal) from None
+        raise _refused(refusal, name) from None
 
 
-def _refused(refusal: RefusedError) -> ScanError:
-    error = words.refused(refusal, words.Place(NAMESPACE, "", "", ""))
+def _refused(refusal: RefusedError, namespace: str) -> ScanError:
+    error = words.refused(refusal, words.Place(namespace, "", "", ""))
     if refusal.status == 403:
         return ScanError(
             f"the demo makes a namespace of its own, and {error.cause}",
@@ -144,11 +147,13 @@ def _refused(refusal: RefusedError) -> ScanError:
 
 def _make_namespace(cluster: Cluster, run: str) -> None:
     levels = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
-    body = client.V1Namespace(metadata=client.V1ObjectMeta(name=NAMESPACE, labels={LABEL: run, **levels}))
+    body = client.V1Namespace(
+        metadata=client.V1ObjectMeta(name=namespace_of(run), labels={LABEL: run, **levels})
+    )
     try:
         cluster.call(cluster.core.create_namespace, body)
     except RefusedError as refusal:
-        raise _refused(refusal) from None
+        raise _refused(refusal, namespace_of(run)) from None
 
 
 def _pod(name: str, image: str) -> client.V1Pod:
@@ -185,24 +190,24 @@ def _container(image: str) -> client.V1Container:
     )
 
 
-def _make_pod(cluster: Cluster, pod: client.V1Pod) -> None:
+def _make_pod(cluster: Cluster, namespace: str, pod: client.V1Pod) -> None:
     until = time.monotonic() + _ACCOUNT_SECONDS
     while True:
         try:
-            cluster.call(cluster.core.create_namespaced_pod, NAMESPACE, pod)
+            cluster.call(cluster.core.create_namespaced_pod, namespace, pod)
         except RefusedError as refusal:
             if "serviceaccount" not in refusal.message or time.monotonic() > until:
-                raise _refused(refusal) from None
+                raise _refused(refusal, namespace) from None
             time.sleep(_EVERY_SECONDS)
         else:
             return
 
 
-def _await_running(cluster: Cluster) -> None:
+def _await_running(cluster: Cluster, namespace: str) -> None:
     """Return once every container runs; raises ScanError when one never will."""
     until = time.monotonic() + _RUNNING_SECONDS
     while True:
-        states = dict(_states(cluster))
+        states = dict(_states(cluster, namespace))
         _judge(states)
         if all(state and state.running for state in states.values()):
             return
@@ -210,17 +215,17 @@ def _await_running(cluster: Cluster) -> None:
             late = ", ".join(pod for (pod, _), state in states.items() if not (state and state.running))
             raise ScanError(
                 f"these pods did not start in {_RUNNING_SECONDS:g} seconds: {late}",
-                f"see, with --keep: kubectl describe pods --namespace {NAMESPACE}",
+                f"see, with --keep: kubectl describe pods --namespace {namespace}",
             )
         time.sleep(_EVERY_SECONDS)
 
 
-def _states(cluster: Cluster) -> Iterator[tuple[tuple[str, str], Any]]:
+def _states(cluster: Cluster, namespace: str) -> Iterator[tuple[tuple[str, str], Any]]:
     """Yield pod and image with the state of its container, None where it has none yet."""
     try:
-        found = cluster.call(cluster.core.list_namespaced_pod, NAMESPACE, label_selector=LABEL)
+        found = cluster.call(cluster.core.list_namespaced_pod, namespace, label_selector=LABEL)
     except RefusedError as refusal:
-        raise _refused(refusal) from None
+        raise _refused(refusal, namespace) from None
     for pod in found.items:
         states = [each.state for each in pod.status.container_statuses or []]
         yield (pod.metadata.name, pod.spec.containers[0].image), states[0] if states else None
@@ -249,16 +254,17 @@ def _remove(cluster: Cluster, run: str) -> None:
     except KeyboardInterrupt:  # a second Ctrl-C
         _delete_of(cluster, run)
         raise
-    if ours and not _gone(cluster):
+    namespace = namespace_of(run)
+    if ours and not _gone(cluster, namespace):
         raise ScanError(
-            f"the namespace {NAMESPACE} was deleted, and is still there",
-            f"see: kubectl get namespace {NAMESPACE} -o yaml",
+            f"the namespace {namespace} was deleted, and is still there",
+            f"see: kubectl get namespace {namespace} -o yaml",
         )
 
 
 def _delete_of(cluster: Cluster, run: str) -> bool:
     """Delete the namespace when it is that of a run; say whether it was."""
-    found = _namespace(cluster)
+    found = _namespace(cluster, namespace_of(run))
     ours = found is not None and (found.metadata.labels or {}).get(LABEL) == run
     if ours:
         _delete(cluster, found)
@@ -268,18 +274,19 @@ def _delete_of(cluster: Cluster, run: str) -> bool:
 def _delete(cluster: Cluster, namespace: Any) -> None:
     """Delete this very namespace, and no other that has got its name meanwhile."""
     very = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=namespace.metadata.uid))
+    name = str(namespace.metadata.name)
     try:
-        cluster.call(cluster.core.delete_namespace, NAMESPACE, body=very)
+        cluster.call(cluster.core.delete_namespace, name, body=very)
     except RefusedError as refusal:
         if refusal.status not in {404, 409}:
-            raise _refused(refusal) from None
+            raise _refused(refusal, name) from None
 
 
-def _gone(cluster: Cluster) -> bool:
-    """Wait until our namespace is gone; say whether it is."""
+def _gone(cluster: Cluster, namespace: str) -> bool:
+    """Wait until a namespace is gone; say whether it is."""
     until = time.monotonic() + _GONE_SECONDS
     while time.monotonic() < until:
-        if _namespace(cluster) is None:
+        if _namespace(cluster, namespace) is None:
             return True
         time.sleep(_EVERY_SECONDS)
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from toolkit.clusters import Cluster, RefusedError
 from toolkit.doctor.host import too_old
 from toolkit.doctor.records import Check, Finding, NotSetUpError, State, look, no, ok, unknown
 from toolkit.errors import ScanError
-from toolkit.runtimes.kubernetes import nodes, words
+from toolkit.runtimes.kubernetes import nodes, pods, words
 from toolkit.runtimes.kubernetes.rights import security_context
 
 _ENFORCED = "pod-security.kubernetes.io/enforce"
@@ -25,10 +26,13 @@ _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _NODES_MAY_NOT = "this user may not read nodes"
 
 
-def cluster(context: str, namespace: str, image: str) -> Iterator[Check]:
-    """Look at the cluster of a context; NotSetUpError where no kubeconfig leads to one."""
+def cluster(context: str, place: words.Place) -> Iterator[Check]:
+    """Look at the cluster of a context; NotSetUpError where no kubeconfig leads to one.
+
+    `place` is what is to be scanned: a namespace (empty for that of the context), in it a pod, or any.
+    """
     _require_configuration(context)
-    return _looks(context, namespace, image)
+    return _looks(context, place)
 
 
 def _require_configuration(context: str) -> None:
@@ -45,7 +49,7 @@ def _in_a_pod() -> bool:
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _SERVICE_ACCOUNT.exists()
 
 
-def _looks(context: str, namespace: str, image: str) -> Iterator[Check]:
+def _looks(context: str, place: words.Place) -> Iterator[Check]:
     configured = look("kubeconfig", _configured, context)
     yield configured
     if configured.state is not State.OK:
@@ -55,16 +59,23 @@ def _looks(context: str, namespace: str, image: str) -> Iterator[Check]:
     except ScanError as error:
         yield Check("API server", State.NO, error.cause, error.remedy)
         return
-    where = namespace or found.namespace
+    place = replace(place, namespace=place.namespace or found.namespace)
     yield look("API server", lambda: ok(f"{found.host} answers"))
     yield look("version", _version, found)
     yield look(_EPHEMERAL, _ephemeral_containers, found)
-    place = words.Place(where, "", "", image)
-    yield look("namespace", _namespace, found, place)
-    for verb, resource, needed in _rights(found):
-        yield look(f"{verb} {resource}", _may, found, verb, resource, where, needed=needed)
+    there = look("namespace", _namespace, found, place)
+    yield there
+    if there.state is not State.NO:  # else the API server says of it what it would say of one that is there
+        yield from _in_namespace(found, place)
+    yield from _on_nodes(found, place.image)
+
+
+def _in_namespace(found: Cluster, place: words.Place) -> Iterator[Check]:
+    if place.pod:
+        yield look("target", _target, found, place)
+    for verb, resource, needed in _rights(found, place):
+        yield look(f"{verb} {resource}", _may, found, verb, resource, place, needed=needed)
     yield look("Pod Security", _pod_security, found, place)
-    yield from _on_nodes(found, image)
 
 
 def _configured(context: str) -> Finding:
@@ -113,14 +124,29 @@ def _namespace(found: Cluster, place: words.Place) -> Finding:
     return ok(place.namespace)
 
 
-def _rights(found: Cluster) -> Iterator[tuple[str, str, bool]]:
+def _target(found: Cluster, place: words.Place) -> Finding:
+    try:
+        pod = found.call(found.core.read_namespaced_pod, place.pod, place.namespace)
+    except RefusedError as refusal:
+        if refusal.status == 403:
+            return unknown(f"{place.pod} is not to be read by this user")
+        error = words.refused(refusal, place)
+        return (no if refusal.status in {401, 404} else unknown)(error.cause, error.remedy)
+    names = pods.lasting(pod)
+    if place.container and place.container not in names:
+        return no(f"the pod {place.pod} has no container {place.container}", f"it has {', '.join(names)}")
+    return ok(f"pod {place.pod}, container{'' if len(names) == 1 else 's'} {', '.join(names)}")
+
+
+def _rights(found: Cluster, place: words.Place) -> Iterator[tuple[str, str, bool]]:
     """Yield verb and resource of each right, and whether no scan is possible without it."""
     yield "get", "pods", True
     yield "patch", _EPHEMERAL, True
     yield "get", "pods/exec", True
     if found.version >= _EXEC_NEEDS_CREATE:
         yield "create", "pods/exec", True
-    yield "list", "pods", False
+    if not place.pod:
+        yield "list", "pods", False
     yield "list", "events", False
 
 
@@ -130,15 +156,34 @@ _WITHOUT = {
 }
 
 
-def _may(found: Cluster, verb: str, resource: str, namespace: str) -> Finding:
-    allowed = found.allows(verb, resource, namespace)
+def _may(found: Cluster, verb: str, resource: str, place: words.Place) -> Finding:
+    by_name = verb != "list"  # which asks for all there are
+    name = place.pod if by_name else ""
+    allowed = found.allows(verb, resource, place.namespace, name)
     if allowed:
-        return ok(f"allowed in {namespace}")
+        return ok(f"allowed for {name}" if name else f"allowed in {place.namespace}")
     if allowed is None:
         return unknown("the API server does not tell")
-    error = words.may_not(verb, resource, words.Place(namespace, "", "", ""))
+    error = words.may_not(verb, resource, place)
+    if by_name and not name and _names_some(found, verb, resource, place.namespace):
+        return unknown(
+            "not for the whole namespace; may be allowed for named pods: --target asks", error.remedy
+        )
     without = _WITHOUT.get(f"{verb} {resource}")
     return no(error.cause + (f": {without}" if without else ""), error.remedy)
+
+
+def _names_some(found: Cluster, verb: str, resource: str, namespace: str) -> bool:
+    """Whether a right may be there for named pods; True also where the API server does not tell all."""
+    review = client.V1SelfSubjectRulesReview(spec=client.V1SelfSubjectRulesReviewSpec(namespace=namespace))
+    try:
+        told = found.call(found.authorization.create_self_subject_rules_review, review).status
+    except RefusedError:
+        return True
+    return bool(told.incomplete) or any(
+        rule.resource_names and {verb, "*"} & set(rule.verbs) and {resource, "*"} & set(rule.resources or [])
+        for rule in told.resource_rules or []
+    )
 
 
 def _pod_security(found: Cluster, place: words.Place) -> Finding:

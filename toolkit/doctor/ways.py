@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from toolkit.doctor import cluster, engines, host
 from toolkit.doctor.records import Check, Found, State, Way, gather
+from toolkit.runtimes.kubernetes import words
 
 _LOCAL_SILENCE = 60.0  # seconds; a slow disk is no fault
 _REMOTE_SILENCE = 10.0
@@ -26,16 +27,19 @@ class Examination:
         return any(way.usable for way in self.ways)
 
 
-def examine(context: str, namespace: str, image: str) -> Examination:
-    """Look at everything; never raises, and ends when nothing more is heard."""
+def examine(context: str, place: words.Place) -> Examination:
+    """Look at everything; never raises, and ends when nothing more is heard.
+
+    `place` has the auditor image, and of the cluster what is to be scanned, as far as that is known.
+    """
     found = gather(
         {
             "machine": (host.machine, _LOCAL_SILENCE),
             "pid": (host.processes, _LOCAL_SILENCE),
             "image": (host.images, _LOCAL_SILENCE),
-            "docker": (lambda: engines.docker_engine(image), _REMOTE_SILENCE),
-            "podman": (lambda: engines.podman_engine(image), _REMOTE_SILENCE),
-            "cluster": (lambda: cluster.cluster(context, namespace, image), _REMOTE_SILENCE),
+            "docker": (lambda: engines.docker_engine(place.image), _REMOTE_SILENCE),
+            "podman": (lambda: engines.podman_engine(place.image), _REMOTE_SILENCE),
+            "cluster": (lambda: cluster.cluster(context, place), _REMOTE_SILENCE),
         }
     )
     here, elsewhere = (

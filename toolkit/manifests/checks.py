@@ -29,6 +29,11 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("day of the week", 0, 6, _DAYS),
 )
 """The fields of a schedule: name, least and greatest value, names that stand for values from the least on."""
+ACCOUNT = "barescan"
+JOB_ACCOUNT = "barescan-job"
+"""Another than that of those who scan from outside: what is applied for a job must not widen the rights of an
+account that may touch named pods only, and has tokens in use."""
+SCHEME = "k8s-container"
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -51,6 +56,20 @@ def subdomain(text: str, what: str, flag: str) -> str:
             "neither at an end",
         )
     return text
+
+
+def parts(target: str) -> tuple[str, str, str]:
+    """Return namespace, pod and container (or nothing for it) of a target's URI; raises CallError."""
+    scheme, separator, rest = target.partition("://")
+    found = rest.split("/")
+    if scheme != SCHEME or not separator or len(found) not in {2, 3} or not all(found):
+        raise CallError(f"{target!r} is no container of a pod", f"write {SCHEME}://NAMESPACE/POD[/CONTAINER]")
+    namespace, pod, container = [*found, ""][:3]
+    label(namespace, "namespace", "--target")
+    subdomain(pod, "pod", "--target")
+    if container:
+        label(container, "container", "--target")
+    return namespace, pod, container
 
 
 def selector(text: str) -> str:

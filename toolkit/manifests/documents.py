@@ -9,11 +9,13 @@ from typing import Any
 import yaml
 from kubernetes import client
 
+from toolkit.manifests.lines import WIDTH, command, prose
+
 LABELS = {"app.kubernetes.io/name": "barescan"}
 """On everything of ours, so that it can be found and left out."""
 _FIRST = ("apiVersion", "kind", "metadata", "name", "namespace", "image", "imagePullPolicy", "args")
 _LAST = ("resourceNames", "verbs", "template", "jobTemplate", "containers", "volumes")
-_WIDTH = 110
+_COMMAND = "  "  # what a comment begins with that is one
 _AMBIGUOUS = re.compile(r"[-+]?\.?[0-9][-+_.:0-9a-fA-FoOpPxX]*|[yYnN]")
 """Text for PyYAML, but a number or a truth value for Kubernetes' parser: the namespace `1e3`, or `y`."""
 
@@ -58,9 +60,12 @@ def _rank(key: str) -> tuple[int, int, str]:
 
 
 def stream(models: Sequence[Any], before: Sequence[str], after: Sequence[str] = ()) -> str:
-    """Return YAML documents with comments before and after them, whose lines are free of line breaks."""
+    """Return YAML documents with comments before and after them: paragraphs and, indented, commands.
+
+    They are free of line breaks, and broken here into lines that fit.
+    """
     documents = [
-        yaml.dump(plain(model), Dumper=_Dumper, sort_keys=False, width=_WIDTH, allow_unicode=True)
+        yaml.dump(plain(model), Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True)
         for model in models
     ]
     return _comment(before) + "---\n" + "---\n".join(documents) + _comment(after)
@@ -69,4 +74,12 @@ def stream(models: Sequence[Any], before: Sequence[str], after: Sequence[str] = 
 def _comment(lines: Sequence[str]) -> str:
     if any(len(line.splitlines()) > 1 for line in lines):
         raise ValueError("a comment with a line break")
-    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+    return "".join(f"# {part}".rstrip() + "\n" for line in lines for part in _fitting(line))
+
+
+def _fitting(line: str) -> list[str]:
+    """Return a comment as lines that fit; one that is indented is a command."""
+    width = WIDTH - len("# ")
+    if line.startswith(_COMMAND):
+        return [f"{_COMMAND}{part}" for part in command(line.strip(), width - len(_COMMAND))]
+    return prose(line, width)

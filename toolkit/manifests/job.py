@@ -79,7 +79,7 @@ class Job:
     pull_policy: str = "IfNotPresent"
     storage: Storage = field(default_factory=Storage)
     deadline: int = 3600
-    keep: int = 86400
+    ttl: int = 86400
     """For how many seconds a Job stays after its end; those of a schedule are kept by number."""
     schedule: Schedule | None = None
     rbac: bool = True
@@ -132,7 +132,7 @@ def objects(job: Job) -> list[Any]:
     metadata = _metadata(job, job.name)
     if job.schedule is None:
         spec = _spec(job)
-        spec.ttl_seconds_after_finished = job.keep
+        spec.ttl_seconds_after_finished = job.ttl
         return [*needed, client.V1Job(api_version="batch/v1", kind="Job", metadata=metadata, spec=spec)]
     return [
         *needed,
@@ -258,10 +258,29 @@ def _what(job: Job) -> list[str]:
     task = "cronjob" if job.schedule else "job"
     workers = "one worker" if job.workers == 1 else f"{job.workers} workers"
     return [
-        f"Scans the pods of {where} {when}, by {workers} in namespace {scope.home}. It has failed when",
-        "a gate was not met, a control failed or a target could not be scanned. The targets' namespaces",
+        f"Scans the pods of {where} {when}, by {workers} in namespace {scope.home}. It has failed when "
+        "a gate was not met, a control failed or a target could not be scanned. The targets' namespaces "
         "must allow the auditor (Pod Security's level `privileged`); the workers are `restricted`.",
+        *_images_said(job),
         f"Apply: barescan manifests.{task} … | kubectl apply -f -",
+    ]
+
+
+def _images_said(job: Job) -> list[str]:
+    """Say where both images must be; ours are in no registry before somebody pushes them."""
+    said = [f"The workers' nodes need the image {job.cli_image}."]
+    if job.cli_image == IMAGE:
+        said = [
+            f"The workers' nodes need the image of barescan itself, {IMAGE}, which is in no registry before "
+            "you have built and pushed it; then print this with --cli-image REGISTRY/barescan:TAG:",
+            "  barescan images.build --kind cli",
+            f"  barescan images.push --tag {IMAGE} --to REGISTRY/barescan:TAG",
+        ]
+    own = ", which barescan images.build builds: push it as well, and name it with --image"
+    return [
+        *said,
+        f"The nodes of the targets need the auditor image {job.image}"
+        f"{own if job.image == auditor.IMAGE else ''}.",
     ]
 
 
@@ -287,7 +306,7 @@ def _how_to_follow(job: Job) -> list[str]:
             f"  kubectl create job {job.name}-now --from cronjob/{job.name} {where}",
         ]
     pods = f"{where} --selector batch.kubernetes.io/job-name={job.name}"
-    status = ".status.containerStatuses[0].state.terminated.exitCode"
+    status = ".status..exitCode"
     return [
         "",
         "What it says, and how it ended (0 passed, 100 a control failed or a gate not met, 2 not scanned):",

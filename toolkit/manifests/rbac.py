@@ -27,7 +27,7 @@ class Scope:
     all_namespaces: bool = False
     selector: str = ""
     pods: tuple[str, ...] = field(default=())
-    account: str = "barescan"
+    account: str = checks.ACCOUNT
     account_namespace: str = ""
     """Where the account is; `namespace` where empty."""
     with_events: bool = False

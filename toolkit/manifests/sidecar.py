@@ -15,7 +15,6 @@ from toolkit.manifests.documents import stream
 from toolkit.runtimes.kubernetes.rights import security_context
 
 _KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet", "pod": "Pod"}
-_SCHEME = "k8s-container"
 _REQUESTS = {"cpu": "10m", "memory": "16Mi"}  # what it takes while it waits
 _LIMITS = {"memory": "2Gi"}  # as an auditor container of Docker has
 
@@ -53,18 +52,6 @@ class Sidecar:
             raise CallError(
                 f"{auditor.SIDECAR} is the sidecar itself", "name the container that is to be scanned"
             )
-
-
-def parts(target: str) -> tuple[str, str, str]:
-    """Return namespace, pod and container (or nothing for it) of a target's URI; raises CallError."""
-    scheme, separator, rest = target.partition("://")
-    found = rest.split("/")
-    if scheme != _SCHEME or not separator or len(found) not in {2, 3} or not all(found):
-        raise CallError(
-            f"{target!r} is no container of a pod", f"write {_SCHEME}://NAMESPACE/POD[/CONTAINER]"
-        )
-    namespace, pod, container = [*found, ""][:3]
-    return namespace, pod, container
 
 
 def patch(sidecar: Sidecar) -> dict[str, Any]:
@@ -110,7 +97,7 @@ def _what(sidecar: Sidecar) -> list[str]:
     command = ["kubectl", "patch", sidecar.kind, sidecar.workload or "NAME"]
     command += ["--namespace", sidecar.namespace or "NAMESPACE", "--type", "strategic"]
     return [
-        f"The auditor as a sidecar of a {_KINDS[sidecar.kind]}, whose pods are replaced: in each of them",
+        f"The auditor as a sidecar of a {_KINDS[sidecar.kind]}, whose pods are replaced: in each of them "
         f"{auditor.SIDECAR} waits for scans, with more rights than Pod Security's `baseline` allows. Apply:",
         f"  {shlex.join(command)} {file}",
     ]
@@ -119,5 +106,8 @@ def _what(sidecar: Sidecar) -> list[str]:
 def _how_to_scan(sidecar: Sidecar) -> list[str]:
     # The pod that was named is another one after the patch, but for a static pod, which keeps its name.
     pod = sidecar.pod if sidecar.kind == "pod" and sidecar.pod else "POD"
-    uri = f"{_SCHEME}://{sidecar.namespace or 'NAMESPACE'}/{pod}/{sidecar.container or 'CONTAINER'}"
-    return ["Scan then; the sidecar is found by its name:", f"  invoke scan --target {uri} --profile PROFILE"]
+    uri = f"{checks.SCHEME}://{sidecar.namespace or 'NAMESPACE'}/{pod}/{sidecar.container or 'CONTAINER'}"
+    return [
+        "Scan then; the sidecar is found by its name:",
+        f"  barescan scan --target {uri} --profile PROFILE",
+    ]
