@@ -132,7 +132,7 @@ def _target(found: Cluster, place: words.Place) -> Finding:
             return unknown(f"{place.pod} is not to be read by this user")
         error = words.refused(refusal, place)
         return (no if refusal.status in {401, 404} else unknown)(error.cause, error.remedy)
-    names = pods.lasting(pod)
+    names = pods.lasting(pod, place.image)
     if place.container and place.container not in names:
         return no(f"the pod {place.pod} has no container {place.container}", f"it has {', '.join(names)}")
     return ok(f"pod {place.pod}, container{'' if len(names) == 1 else 's'} {', '.join(names)}")
