@@ -104,7 +104,7 @@ def test_the_results_are_those_that_root_gets(scan, home, bundle, tmp_path):
     result = scan(uri)
     assert result.returncode == 100, result.stderr
     assert list((home / "scratch").iterdir()) == []
-    folder = max((home / "reports").glob("*/*"), key=lambda path: path.stat().st_mtime)
+    folder = max((home / "reports").glob("*/*/"), key=lambda path: path.stat().st_mtime)
     assert folder.stat().st_uid == pwd.getpwnam(USER).pw_uid
     by_root = scanning.scan(scanning.Request(uri, PROFILE, report_dir=tmp_path), lambda: bundle)
     ours = statuses(folder)
