@@ -100,13 +100,13 @@ class KubernetesRuntime(Runtime):
         try:
             return self._enter(auditor)
         except (ScanError, RefusedError) as error:
+            if isinstance(error, ScanError) and error.transient:
+                raise
             if auditor.kind == "sidecar":
                 raise ScanError(
                     f"the sidecar {auditor.name} of the pod {self._place.pod} can't be used: {error}",
                     "roll it out with the image of this version: invoke manifests.sidecar",
                 ) from None
-            if isinstance(error, ScanError) and error.transient:
-                raise
         return None
 
     def _add(self, auditors: Auditors) -> Bundle:
