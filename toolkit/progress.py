@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -45,12 +46,25 @@ def _bars(console: Console) -> Progress:
     )
 
 
-def _start(bars: Progress) -> None:
-    try:
-        bars.start()
-    except BaseException:
-        bars.stop()  # or the cursor stays hidden
-        raise
+class _Drawn:
+    """Draws its bars for as long as it is entered."""
+
+    _bars: Progress
+
+    def __enter__(self) -> Self:
+        """Start to draw."""
+        try:
+            self._bars.start()
+        except BaseException:
+            self._bars.stop()  # or the cursor stays hidden
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop to draw and leave a clean line."""
+        self._bars.stop()
 
 
 class _Line(Watcher):
@@ -94,7 +108,7 @@ class _Line(Watcher):
         self._bars.update(self._task, description=f"{escape(self._target)}  {escape(visible(text))}")
 
 
-class LiveWatcher(_Line):
+class LiveWatcher(_Drawn, _Line):
     """The one scan there is; used as a context manager around it. Says what begins where nothing is drawn."""
 
     def __init__(self, console: Console, target: str) -> None:
@@ -102,16 +116,11 @@ class LiveWatcher(_Line):
         super().__init__(console, _bars(console), target)
         self._said = time.monotonic()
 
-    def __enter__(self) -> LiveWatcher:
-        """Start to draw."""
-        _start(self._bars)
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop to draw and leave a clean line."""
-        self._bars.stop()
+        """Stop to draw, and say how far it came where nothing was drawn."""
+        super().__exit__(kind, error, trace)
         self._count()
 
     def chosen(self, profile: str, engine: str) -> None:
@@ -155,7 +164,7 @@ class _OneOfMany(_Line):
             super().warning(text)
 
 
-class LiveFleet(FleetWatcher):
+class LiveFleet(_Drawn, FleetWatcher):
     """A line for each target that is being scanned, below the bar of all; used as a context manager.
 
     What has ended is told in a line that stays: where nothing is drawn each target, as it is told when one
@@ -170,17 +179,6 @@ class LiveFleet(FleetWatcher):
         self._begun = itertools.count(done + 1)
         self._total = total
         self._told: dict[str, object] = {}
-
-    def __enter__(self) -> LiveFleet:
-        """Start to draw."""
-        _start(self._bars)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop to draw and leave a clean line."""
-        self._bars.stop()
 
     @contextlib.contextmanager
     def target(self, uri: str) -> Iterator[Watcher]:
