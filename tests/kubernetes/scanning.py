@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.containers import PROFILE
 from tests.kubernetes.clusters import Cluster
-from toolkit import clusters
+from toolkit import clusters, fleet
 from toolkit.auditor import IMAGE_BUNDLE, IMAGE_LOADER, Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.errors import BarescanError
@@ -30,17 +30,25 @@ class Scanner:
     image: str
     bundle: Bundle
     reports: Path
-    options: dict[str, Any] = field(default_factory=dict)
 
     def __call__(
         self, target: str, watcher: Watcher | None = None, kubeconfig: Path | None = None, **auditing: Any
     ) -> Result:
         """Scan a target: `NAMESPACE/POD/CONTAINER` in the cluster, or a URI."""
+        with kubeconfig_is(kubeconfig or self.cluster.kubeconfig):
+            return scan(self._request(target, auditing), lambda: self.bundle, watcher)
+
+    def with_retries(self, target: str, watcher: Watcher, retries: int) -> tuple[Result, fleet.Outcome]:
+        """Scan a target, again where that may help."""
+        with kubeconfig_is(self.cluster.kubeconfig):
+            return fleet.scan_one(
+                self._request(target, {}), lambda: self.bundle, watcher, {}, retries=retries
+            )
+
+    def _request(self, target: str, auditing: dict[str, Any]) -> Request:
         uri = target if "://" in target else f"k8s-container://{target}"
         wanted = {"image": self.image, "pull_policy": "Never"} | auditing
-        request = Request(uri, PROFILE, report_dir=self.reports, auditing=Auditing(**wanted), **self.options)
-        with kubeconfig_is(kubeconfig or self.cluster.kubeconfig):
-            return scan(request, lambda: self.bundle, watcher)
+        return Request(uri, PROFILE, report_dir=self.reports, auditing=Auditing(**wanted))
 
     def refused(self, target: str, **more: Any) -> BarescanError:
         """Return the error that a scan ends with."""

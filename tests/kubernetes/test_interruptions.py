@@ -107,6 +107,18 @@ def test_an_api_server_that_restarts_in_the_middle_breaks_the_scan_off_and_the_n
     assert scanner(f"{namespace}/{pod}/app").summary.total > 20
 
 
+def test_with_retries_a_scan_recovers_from_an_api_server_that_restarts(
+    cluster: Cluster, namespace: str, distroless: str, scanner: Scanner
+) -> None:
+    pod = cluster.pod(namespace, distroless)
+    watcher = AtFirstControl(cluster.restart_api)
+    result, outcome = scanner.with_retries(f"{namespace}/{pod}/app", watcher, 2)
+    assert result.summary.total > 20
+    assert outcome.attempts > 1
+    records = [json.loads(path.read_text()) for path in scanner.reports.glob("*/*/scan.json")]
+    assert sorted(each["complete"] for each in records) == [*[False] * (outcome.attempts - 1), True]
+
+
 def test_an_api_server_that_is_away_for_a_moment_before_is_waited_for(
     cluster: Cluster, namespace: str, distroless: str, scanner: Scanner
 ) -> None:
