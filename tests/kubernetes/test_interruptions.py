@@ -19,6 +19,7 @@ from tests.kubernetes import calls
 from tests.kubernetes.clusters import Cluster, eventually
 from tests.kubernetes.double.server import Faults, Options
 from tests.kubernetes.scanning import AtFirstControl, Scanner
+from toolkit import clusters
 from toolkit.dockers import connect
 from toolkit.errors import BarescanError, ScanError
 from toolkit.runtimes.kubernetes import channels, runtime
@@ -140,6 +141,20 @@ def test_a_busy_api_server_is_asked_again(doubles: Any, base_image: str, scanner
     cluster.double.options.faults = Faults(too_many=3)
     assert scanner(f"{namespace}/{pod}/app").summary.total > 20
     assert cluster.double.options.faults.too_many == 0
+
+
+@pytest.mark.docker
+def test_a_request_that_is_never_answered_is_made_again(
+    doubles: Any, base_image: str, scanners: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = doubles(Options())
+    scanner, namespace = scanners(cluster), cluster.namespace()
+    pod = cluster.pod(namespace, base_image)
+    scanner(f"{namespace}/{pod}/app")
+    monkeypatch.setattr(clusters, "_TIMEOUT", (5, 1))
+    cluster.double.options.faults = Faults(hang=2, only=f"GET /api/v1/namespaces/{namespace}/pods")
+    assert scanner(f"{namespace}/{pod}/app").summary.total > 20
+    assert cluster.double.options.faults.hang == 0
 
 
 @pytest.mark.docker
