@@ -231,7 +231,10 @@ def _listening(container: Container) -> Container:
                 f"{container.name} ended at once: {said[-300:]}", "see whether it runs on this kernel"
             )
         if container.status == "running" and _listens(int(container.attrs["State"]["Pid"])):
-            return container
+            container.reload()  # what has ended meanwhile can't be looked at either
+            if container.status == "running":
+                return container
+            continue
         time.sleep(0.02)
     raise ScanError(f"{container.name} does not listen after {_START_SECONDS} s", "see: docker logs")
 

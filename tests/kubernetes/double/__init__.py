@@ -73,6 +73,7 @@ class Double:
             return
         try:
             self._run(self._server.stop())
+            self._run(_end_all_others())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_STOP_SECONDS)
             self._loop.close()
@@ -97,3 +98,11 @@ class Double:
         }
         self.kubeconfig.write_text(yaml.safe_dump(said))
         self.kubeconfig.chmod(0o600)
+
+
+async def _end_all_others() -> None:
+    """End what still waits in this loop, such as a request that is never answered."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in others:
+        each.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from kubernetes import client
 
@@ -63,15 +64,11 @@ class Auditors:
                 f"the image {image}: image, arguments, rights or mounts differ",
                 "roll it out anew (invoke manifests.sidecar), and name its image with --image",
             )
-        running = {
-            each.name
-            for each in pod.status.ephemeral_container_statuses or []
-            if each.state and each.state.running
-        }
+        states = {each.name: each.state for each in pod.status.ephemeral_container_statuses or []}
         return [
             Auditor(each.name, "ephemeral", False)
             for each in pod.spec.ephemeral_containers or []
-            if each.name in running
+            if _may_run(states.get(each.name))
             and (shared or each.target_container_name == self._place.container)
             and trust.is_auditor(each, image)
         ]
@@ -131,6 +128,13 @@ class Auditors:
             )
         except RefusedError as refusal:
             raise words.refused(refusal, self._place) from None
+
+
+def _may_run(state: Any) -> bool:
+    """Return whether a container may be entered: the API server learns of its start a second after us."""
+    if state is None or state.running:
+        return True
+    return bool(state.waiting) and words.starting(state.waiting.reason or "")
 
 
 @dataclass

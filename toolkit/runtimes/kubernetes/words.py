@@ -202,9 +202,14 @@ def not_yet(refusal: RefusedError) -> bool:
     return any(words in refusal.message for words in _NOT_YET)
 
 
+def starting(reason: str) -> bool:
+    """Return whether a container that waits for this reason is on its way."""
+    return reason in _STARTING
+
+
 def waiting(reason: str, message: str, place: Place) -> ScanError | None:
     """Return the error for a container that waits for this reason; None while it may yet start."""
-    if reason in _STARTING:
+    if starting(reason):
         return None
     unknown = _Rule(r"", "the auditor does not start: {said}", "see the log of the node's kubelet")
     return _judge((*_WAITING, unknown), f"{reason}: {message}", place)
