@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.kubernetes import calls
-from tests.kubernetes.clusters import Cluster
+from tests.kubernetes.clusters import Cluster, eventually
 from tests.kubernetes.scanning import AtFirstControl, Scanner
 from toolkit.auditor import SIDECAR, wait_arguments
 from toolkit.runtimes.kubernetes.rights import security_context
@@ -90,9 +90,9 @@ def test_who_could_take_the_auditor_over_is_refused_before_one_is_there(
     app = _container("app", shell, command=_SLEEP) | (mighty if where == "target" else {})
     other = _container("other", shell, command=_SLEEP) | (mighty if where == "neighbour" else {})
     shared = where == "neighbour"
-    cluster.pod(
-        namespace, manifest=_pod(app, other, shareProcessNamespace=shared), wait="privileged" not in rights
-    )
+    manifest = _pod(app, other, shareProcessNamespace=shared)
+    pod = cluster.pod(namespace, manifest=manifest, wait="privileged" not in rights)
+    eventually(lambda: cluster.api.read_namespaced_pod(pod, namespace).status.container_statuses)
     error = scanner.refused(f"{namespace}/target/app")
     assert "may gain the capability SYS_PTRACE" in error.cause or "does not run" in error.cause
     assert not cluster.api.read_namespaced_pod("target", namespace).spec.ephemeral_containers

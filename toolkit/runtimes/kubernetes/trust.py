@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 from toolkit.auditor import CAPABILITIES, WAIT
@@ -16,7 +17,7 @@ def is_auditor(container: Any, image: str) -> bool:
     Whoever writes the pod chooses names; a command, a volume over our files or a variable of the environment
     would do to have something else answer for it.
     """
-    mounts = [each.mount_path for each in container.volume_mounts or []]
+    mounts = [posixpath.normpath(each.mount_path) for each in container.volume_mounts or []]
     return (
         container.image == image
         and not container.command
