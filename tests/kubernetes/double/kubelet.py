@@ -412,7 +412,7 @@ class PodWorker:
             raise _HeldError("ErrImageNeverPull", said, event="ErrImageNeverPull")
         run.tries += 1
         repository, _, tag = name.removeprefix("docker.io/").rpartition(":")
-        host = "registry-1.docker.io" if name.startswith("docker.io/") else name.partition("/")[0]
+        host = name.partition("/")[0]
         said = (
             f'failed to pull and unpack image "{name}": failed to resolve reference "{name}": '
             f'failed to do request: Head "https://{host}/v2/{repository}/manifests/{tag}": '
