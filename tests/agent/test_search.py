@@ -52,7 +52,7 @@ def test_what_a_container_makes_up_below_its_own_cgroup_says_nothing(own: str, t
 
 def test_a_container_of_which_nothing_is_seen_is_no_other() -> None:
     with pytest.raises(AgentError, match="no process of the container web") as raised:
-        search.find(Wanted(_WANTED, "5f2b1f5e", "web", shared=True))
+        search.find(Wanted(_WANTED, "web", shared=True))
     assert raised.value.remedy.startswith("did it end?")
 
 
@@ -60,9 +60,9 @@ def test_a_container_of_which_nothing_is_seen_is_no_other() -> None:
     "said",
     [
         {},
-        {"id": "a", "pod": "b", "name": "c"},
-        {"id": "", "pod": "b", "name": "c", "shared": True},
-        {"id": "a", "pod": "b", "name": "c", "shared": True, "more": 1},
+        {"id": "a", "name": "c"},
+        {"id": "", "name": "c", "shared": True},
+        {"id": "a", "name": "c", "shared": True, "more": 1},
     ],
 )
 def test_what_does_not_name_a_container_is_refused(said: dict[str, object]) -> None:

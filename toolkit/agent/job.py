@@ -25,7 +25,7 @@ class Job:
     pid: int | None = None
     rootfs: str | None = None
     container: dict[str, Any] | None = None
-    """A container of a pod: `id`, `pod` (its uid), `name`, and whether its PIDs are `shared`."""
+    """A container of a pod: `id`, `name`, and whether its PIDs are `shared`."""
     keep: float = 0.0
     """Seconds that the auditor's container is to wait for another scan after this one."""
     remote_mounts: bool = False

@@ -171,6 +171,12 @@ def foreign_namespaces(target: Target) -> dict[str, int]:
     return found
 
 
+def shares_namespace(pid: int, name: str) -> bool:
+    """Return whether a process is in our own namespace of a kind, namespaces(7); raises OSError."""
+    ours, theirs = (Path(f"/proc/{each}/ns/{name}").stat() for each in ("self", pid))
+    return (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
+
+
 def namespace_name(directory: int, name: str) -> str:
     """Return a namespace's name as `readlink /proc/PID/ns/…` shows it, namespaces(7)."""
     return os.readlink(f"ns/{name}", dir_fd=directory)

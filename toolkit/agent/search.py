@@ -28,7 +28,6 @@ class Wanted:
     """A container as Kubernetes names it; `shared` when its PID namespace is also that of others."""
 
     id: str
-    pod: str
     name: str
     shared: bool
 
@@ -38,9 +37,9 @@ class Wanted:
         try:
             wanted = cls(**said)
         except TypeError:
-            raise AgentError("a container is named by id, pod, name and shared", status=1) from None
-        if not wanted.id or not wanted.pod or not wanted.name:
-            raise AgentError("a container has an id, a pod and a name", status=1)
+            raise AgentError("a container is named by id, name and shared", status=1) from None
+        if not wanted.id or not wanted.name:
+            raise AgentError("a container has an id and a name", status=1)
         return wanted
 
 
@@ -57,7 +56,7 @@ def find(wanted: Wanted) -> int:
             f"no process of the container {wanted.name} is to be seen from beside it",
             "did it end? scan again; if it stays so, the node's runtime hides them: " + _SCAN_INSTEAD,
         )
-    if _is_our_own(1):
+    if locate.shares_namespace(1, "mnt"):  # nobody else's container is in our mount namespace
         raise AgentError(
             "the auditor was not put into the PID namespace of its target: the container runtime of the node "
             "does not support targetContainerName",
@@ -123,8 +122,7 @@ def _in_our_user_namespace(pid: int, wanted: Wanted) -> int:
     There it can mount what it likes and make any directory its root: what would be seen is not what the
     container is made of.
     """
-    ours, theirs = (Path(f"/proc/{each}/ns/user").stat() for each in ("self", pid))
-    if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
+    if not locate.shares_namespace(pid, "user"):
         raise AgentError(
             f"the main process of {wanted.name} has left its pod's user namespace, and may have another root",
             "scan its image with image://",
@@ -140,9 +138,3 @@ def _is_another(pid: int, wanted: Wanted) -> bool:
         return found is not None and found != wanted.id
     finally:
         os.close(directory)
-
-
-def _is_our_own(pid: int) -> bool:
-    """Return whether a process lives in our own mount namespace: nobody else's container shares that."""
-    ours, theirs = (Path(f"/proc/{each}/ns/mnt").stat() for each in ("self", pid))
-    return (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)

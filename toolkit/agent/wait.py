@@ -17,7 +17,7 @@ import struct
 import time
 from pathlib import Path
 
-from toolkit.agent import confine
+from toolkit.agent import confine, locate
 from toolkit.agent.failure import AgentError
 
 PLACE = "/dev/barescan"
@@ -139,12 +139,10 @@ def kill_all_else() -> int:
 
     They are told by their mount namespace, which nobody else's processes share.
     """
-    ours = os.stat("/proc/self/ns/mnt")  # noqa: PTH116 one call for both
-    for name in os.listdir("/proc"):  # noqa: PTH208 names are wanted
-        if not name.isdigit() or int(name) == os.getpid():
+    for path in Path("/proc").iterdir():
+        if not path.name.isdigit() or int(path.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            theirs = os.stat(f"/proc/{name}/ns/mnt")  # noqa: PTH116
-            if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
-                os.kill(int(name), signal.SIGKILL)
+            if locate.shares_namespace(int(path.name), "mnt"):
+                os.kill(int(path.name), signal.SIGKILL)
     return 0

@@ -90,17 +90,18 @@ class Auditors:
             if not cluster.may(verb, resource, place.namespace, place.pod):
                 raise words.may_not(verb, resource, place)
         if not found:
-            self._patch(self._container(f"{PREFIX}{secrets.token_hex(4)}"), dry=True)
+            self._patch(dry=True)
 
     def add(self) -> Auditor:
         """Add an ephemeral container to the pod; raises ScanError as the server refuses it."""
-        name = f"{PREFIX}{secrets.token_hex(4)}"
-        self._patch(self._container(name), dry=False)
-        return Auditor(name, "ephemeral", True)
+        self._patch(dry=False)
+        return Auditor(self._new.name, "ephemeral", True)
 
-    def _container(self, name: str) -> client.V1EphemeralContainer:
+    @cached_property
+    def _new(self) -> client.V1EphemeralContainer:
+        """The container to add: the one that was asked about is the one that is added."""
         return client.V1EphemeralContainer(
-            name=name,
+            name=f"{PREFIX}{secrets.token_hex(4)}",
             image=self._auditing.image,
             image_pull_policy=self._auditing.pull_policy or None,
             args=wait_arguments(IDLE_SECONDS),
@@ -116,8 +117,8 @@ class Auditors:
         node = str(self._target.pod.spec.node_name)
         return self._cluster.version >= _APP_ARMOR_FIELD and self._cluster.denies_mounts(node)
 
-    def _patch(self, container: client.V1EphemeralContainer, *, dry: bool) -> None:
-        body = {"spec": {"ephemeralContainers": [container]}}
+    def _patch(self, *, dry: bool) -> None:
+        body = {"spec": {"ephemeralContainers": [self._new]}}
         try:
             self._cluster.call(
                 self._cluster.core.patch_namespaced_pod_ephemeralcontainers,

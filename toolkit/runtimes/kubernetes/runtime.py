@@ -176,7 +176,6 @@ class KubernetesRuntime(Runtime):
         target = self._target
         container = {
             "id": target.id,
-            "pod": target.uid,
             "name": self._place.container,
             "shared": target.shares_pids,
         }
