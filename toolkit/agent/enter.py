@@ -19,8 +19,9 @@ from pathlib import Path
 from toolkit.agent import kernel, locate, mounts, shield, snapshot, suspect
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
+from toolkit.agent.layers import Layers
 
-HARDENED = (
+_HARDENED = (
     kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 )
 _ATTEMPTS = 3
@@ -64,7 +65,7 @@ class Entered:
         return [self.files, self.scratch] if self.user is None else [self.files, self.scratch, self.user]
 
 
-def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
+def enter(job: Job, layers: Layers, target: locate.Target | None, deadline: float) -> Entered:
     """Make the target's tree, hardened and with the bundle in it, our root directory.
 
     Raises AgentError when the target lacks what is needed, OSError when the kernel refuses a step.
@@ -82,7 +83,8 @@ def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
         bundle, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
     )
     devices = {name: kernel.clone_tree(f"/dev/{name}") for name in SAFE_DEVICES}
-    root = _copy_of(target) if target else _overlay_of(str(job.rootfs), job.bundle)
+    attributes = layers.mount_attributes()
+    root = _copy_of(target, attributes) if target else _overlay_of(str(job.rootfs), job.bundle, attributes)
     place = f"{job.bundle}/empty"
     _attach(root, place)
     left_out = _leave_out_remote(root, place) if target and not job.remote_mounts else []
@@ -95,7 +97,7 @@ def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
         _mount_system_directories(root)
         if _in_user_namespace():
             _keep_proc_in_sight(root)
-    kernel.mount_setattr(root, HARDENED, recursive=True)
+    kernel.mount_setattr(root, attributes, recursive=True)
     _bind_devices(root, devices, create=target is None)
     view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
     if target:
@@ -151,10 +153,10 @@ def _raise_loopback() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
-def _copy_of(target: locate.Target) -> int:
+def _copy_of(target: locate.Target, attributes: int) -> int:
     """Return a detached recursive copy of the target's tree, of which the recorded mount table is true."""
     for _ in range(_ATTEMPTS):
-        tree = _clone_within(target)
+        tree = _clone_within(target, attributes)
         mountinfo = locate.read_at(target.directory, "mountinfo")
         if mountinfo == target.mountinfo:
             return tree
@@ -163,7 +165,7 @@ def _copy_of(target: locate.Target) -> int:
     raise AgentError("the target's mounts change all the time", "scan again once it has settled")
 
 
-def _clone_within(target: locate.Target) -> int:
+def _clone_within(target: locate.Target, attributes: int) -> int:
     """Copy the mounts from within the target's mount namespace: open_tree(2) refuses those of another.
 
     Going through the descriptor of the root finds the right one also for a target that is itself chrooted.
@@ -184,11 +186,11 @@ def _clone_within(target: locate.Target) -> int:
         kernel.setns(ours, kernel.CLONE_NEWNS)
     os.close(theirs)
     os.close(ours)
-    kernel.mount_setattr(tree, HARDENED, recursive=True)
+    kernel.mount_setattr(tree, attributes, recursive=True)
     return tree
 
 
-def _overlay_of(path: str, bundle: str) -> int:
+def _overlay_of(path: str, bundle: str, attributes: int) -> int:
     """Return a detached read-only overlay: what a runtime would give (proc, sys, dev) over the tree.
 
     The upper layer's root stands for the merged root, so it takes over mode and owner of the tree's.
@@ -209,7 +211,7 @@ def _overlay_of(path: str, bundle: str) -> int:
         "metacopy": "off",
     }
     try:
-        return kernel.new_filesystem("overlay", options, HARDENED)
+        return kernel.new_filesystem("overlay", options, attributes)
     except OSError as error:
         raise AgentError(
             f"{path} can't be used as a layer of a root: {error.strerror}", "copy it elsewhere"
@@ -296,7 +298,7 @@ def _mount_system_directories(root: int) -> None:
         os.symlink(target, link, dir_fd=dev)
     kernel.move_mount(dev, kernel.open_beneath(root, "dev", os.O_PATH))
     try:
-        sys = kernel.new_filesystem("sysfs", {}, HARDENED)
+        sys = kernel.new_filesystem("sysfs", {}, _HARDENED)
     except PermissionError:
         sys = kernel.new_filesystem("tmpfs", {"size": "4k", "mode": "555"}, 0)
         os.mkdir("firmware", 0o555, dir_fd=sys)
@@ -328,7 +330,7 @@ def _bind_devices(root: int, devices: dict[str, int], *, create: bool) -> None:
             continue
         theirs, ours = os.fstat(place), Path(f"/dev/{name}").stat()
         if create or (stat.S_ISCHR(theirs.st_mode) and theirs.st_rdev == ours.st_rdev):
-            kernel.mount_setattr(device, HARDENED & ~kernel.MOUNT_ATTR_NODEV)
+            kernel.mount_setattr(device, _HARDENED & ~kernel.MOUNT_ATTR_NODEV)
             kernel.move_mount(device, place)
         os.close(place)
 

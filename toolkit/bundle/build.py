@@ -405,8 +405,8 @@ def _own_digest() -> str:
 
 
 def own_files() -> list[Path]:
-    """Return our own sources that go into a bundle: view/*.[ch] and ruby/*.rb."""
-    return sorted([*HERE.glob("view/*.[ch]"), *HERE.glob("ruby/**/*.rb")])
+    """Return our own sources that go into a bundle: view/*.[ch], ruby/*.rb, the filters of system calls."""
+    return sorted([*HERE.glob("view/*.[ch]"), *HERE.glob("ruby/**/*.rb"), HERE / "filters.py"])
 
 
 @contextmanager
