@@ -8,6 +8,7 @@ import pytest
 
 from toolkit import confinement
 from toolkit.agent import landlock, layers
+from toolkit.demo import distroless
 
 SCAN = ("scan", "--profile", "scap:debian12#anssi_bp28_minimal")
 
@@ -32,10 +33,12 @@ def _record(barescan):
 
 @pytest.mark.root
 @pytest.mark.bundle
-def test_the_record_names_every_layer(barescan, sleeper):
+def test_the_record_names_every_layer(barescan):
     if landlock.version()[0] < landlock.SCOPES:
         pytest.skip("needs Landlock with scopes (Linux 6.12)")
-    done = barescan(*SCAN, "--target", f"pid://{sleeper}", "--require-confinement", "full")
+    done = barescan(
+        *SCAN, "--target", f"rootfs://{distroless.assemble('base')}", "--require-confinement", "full"
+    )
     assert done.returncode in {0, 100, 101}, done.stderr
     record, folder = _record(barescan)
     assert set(record["confinement"]) == set(layers.NAMES)
@@ -47,8 +50,8 @@ def test_the_record_names_every_layer(barescan, sleeper):
 
 @pytest.mark.root
 @pytest.mark.bundle
-def test_a_layer_that_was_lifted_marks_record_report_and_summary(barescan, sleeper):
-    done = barescan(*SCAN, "--target", f"pid://{sleeper}", "--allow-target-exec")
+def test_a_layer_that_was_lifted_marks_record_report_and_summary(barescan):
+    done = barescan(*SCAN, "--target", f"rootfs://{distroless.assemble('base')}", "--allow-target-exec")
     assert done.returncode in {0, 100, 101}, done.stderr
     assert "programs of the target may have run" in " ".join(done.stdout.split())
     record, folder = _record(barescan)
