@@ -201,6 +201,7 @@ def describe(
             "timeout": request.timeout,
             "remote_mounts": request.remote_mounts,
             "trust_target": request.trust_target,
+            "formats": list(request.formats),
             "auditing": asdict(request.auditing),
         },
         "jobs": jobs,
@@ -277,7 +278,9 @@ def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
     engine = str(said.get("engine") or "auto") if request.engine == "auto" else request.engine
     options = replace(given, controls=controls)
     auditing = request.auditing if request.auditing != Auditing() else _auditing(had.get("auditing"))
-    return replace(request, profile=str(said["profile"]), engine=engine, options=options, auditing=auditing)
+    formats = request.formats or tuple(map(str, had.get("formats") or ()))
+    request = replace(request, options=options, auditing=auditing, formats=formats)
+    return replace(request, profile=str(said["profile"]), engine=engine)
 
 
 def _auditing(said: object) -> Auditing:

@@ -16,7 +16,7 @@ from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.engines.base import Engine, Options, Plan, Progress, RawResult
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
-from toolkit.reports import hdf, threshold
+from toolkit.reports import formats, hdf, threshold
 from toolkit.reports.files import write_new
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles, Runtime, resolve
@@ -45,6 +45,8 @@ class Request:
     remote_mounts: bool = False
     trust_target: bool = False
     auditing: Auditing = field(default_factory=Auditing)
+    formats: tuple[str, ...] = ()
+    """What the report is also written as (`toolkit.reports.formats`), beside `report.hdf.json`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def scan(
     KeyboardInterrupt and, soon after, when another thread asks `stop` for the end.
     """
     watcher, stop = watcher or Watcher(), stop or Stop()
-    _check_timeout(request)
+    _check_options(request)
     runtime = resolve(request.target, request.auditing)
     runtime.tell = _Teller(watcher, stop)
     runtime.stop = stop
@@ -146,7 +148,7 @@ def _plan(request: Request, found: Bundles) -> tuple[Plan, Engine]:
 
 def check(request: Request) -> None:
     """Raise CallError for what is wrong whatever the target is, as far as it shows without a bundle."""
-    _check_timeout(request)
+    _check_options(request)
     if request.threshold:
         threshold.load(request.threshold)
     runs.check_place(request.report_dir)
@@ -163,7 +165,8 @@ def _no_bundle() -> NoReturn:
     raise _NoBundleError
 
 
-def _check_timeout(request: Request) -> None:
+def _check_options(request: Request) -> None:
+    formats.require(request.formats)
     if not request.timeout > 0:
         raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
 
@@ -301,6 +304,7 @@ class _Scan:
         verdict = threshold.judge(limits, report) if limits else None
         self._describe(report)
         hdf.write(report, self.folder / "report.hdf.json")
+        formats.write_all(report, self.request.formats, self.folder)
         status = exit_status(summary, verdict)
         seconds = self.outcome.engine_seconds
         return Result(self.folder, report, summary, verdict, status, self.outcome.facts, seconds)

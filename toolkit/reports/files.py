@@ -59,7 +59,8 @@ def make_new(fill: Callable[[IO[bytes]], object], path: Path) -> None:
         _write(fill, path, _publish)
     except FileExistsError as error:
         raise CallError(
-            f"{visible(str(path))} exists already and is not overwritten", "name another report directory"
+            f"{visible(str(path))} exists already and is not overwritten",
+            "name another file or report directory",
         ) from error
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 #: Unicode categories that draw nothing and steer the display instead: control characters (ANSI escapes begin
 #: with one, ECMA-48), format characters (bidirectional overrides, CVE-2021-42574; zero-width joiners), lone
-#: surrogates (which no encoding takes), private use and unassigned code points, line and paragraph separators.
+#: surrogates (which no encoding takes), private use, unassigned code points, line and paragraph separators.
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
-#: Letters and marks that draw nothing either (Unicode's Default_Ignorable_Code_Point outside `_UNSEEN`, without
-#: the variation selectors, which say how what stands before them is drawn): names that differ would look alike.
+#: Letters and marks that draw nothing either, so that different names would look alike: what is of Unicode's
+#: Default_Ignorable_Code_Point and not of `_UNSEEN`, but for variation selectors, which say how to draw.
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 
 #: As many combining marks as a letter of a living script carries; more only serve to draw over other lines.
@@ -31,10 +31,13 @@ CUT = " … [cut here; the report in HDF has it all]"
 CELL_LIMIT = 32_000
 
 #: What begins a formula (OWASP, CSV Injection): in ASCII, and what some take for the same after folding width
-#: and style (full-width, small, superscript and subscript forms; the minus sign).
-_FORMULA = "=+\\-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻₌₊₋\u2212"
+#: and style: full-width, small, superscript and subscript forms, and the minus sign.
+_FORMULA = (
+    r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+    r"\u207c\u207a\u207b\u208c\u208a\u208b\u2212"
+)
 
-#: Where a cell begins: at the start, and after what a program that was told another separator cuts at. A guard
+#: Where a cell begins: at the start, and where a program that was told another separator would cut. A guard
 #: is due before a formula, spaces and quotes passed over, before a tab or line that a cell begins with, and
 #: before what would be taken for a guard.
 _CELL = re.compile(rf"""(^(?=[\t\n])|(?:^|[;\t\n])(?='|(?:[^\S\t\n]|["'`])*[{_FORMULA}]))""")

@@ -1,8 +1,8 @@
 """What a report can be made into for other programs and people: a module a format, all from HDF.
 
-A writer takes a report as `hdf.load` returns it and a binary stream, and writes as it goes, so that the result
-is never in memory as a whole. It may rely on what `hdf.parse` checks and on nothing else of the report. How
-texts are escaped is said in `toolkit.reports.text`.
+A writer takes a report as `hdf.load` returns it and a binary stream, and writes as it goes, so that the
+result is never in memory as a whole. It may rely on what `hdf.parse` checks and on nothing else. How texts
+are escaped is said in `toolkit.reports.text`.
 """
 
 from __future__ import annotations

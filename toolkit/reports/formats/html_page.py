@@ -7,11 +7,10 @@ address.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO
 
 from lxml import etree
-from lxml.builder import E
 
 from toolkit.reports import hdf
 from toolkit.reports.formats.base import (
@@ -40,8 +39,10 @@ _RESULTS = 1000
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --line: #c4c4c4; --soft: #f2f2f2;
   --passed: #14682b; --failed: #b3161b; --open: #7a5200; --error: #8a1a85; --none: #565656; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #161616; --line: #4a4a4a;
-  --soft: #232323; --passed: #6fce86; --failed: #ff8f8a; --open: #e8b65a; --error: #ec9ae7; --none: #adadad; } }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --paper: #161616; --line: #4a4a4a; --soft: #232323;
+    --passed: #6fce86; --failed: #ff8f8a; --open: #e8b65a; --error: #ec9ae7; --none: #adadad; }
+}
 body { font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 70rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 1rem 0; }
@@ -86,9 +87,25 @@ def write(report: Report, stream: IO[bytes]) -> None:
                     page.write(element, method="html")
                 for profile, group in by_profile(controls):
                     with page.element("section"):
-                        page.write(E.h2(_line(title_of(profile))), method="html")
+                        page.write(_e("h2", _line(title_of(profile))), method="html")
                         for each in group:
                             page.write(_control(each), method="html")
+
+
+def _e(tag: str, *content: str | Mapping[str, str] | etree._Element) -> etree._Element:
+    """Return an element with attributes, elements and texts, in their order."""
+    element = etree.Element(tag)
+    for each in content:
+        if isinstance(each, Mapping):
+            for name, value in each.items():
+                element.set(name, value)
+        elif isinstance(each, etree._Element):
+            element.append(each)
+        elif len(element):
+            element[-1].tail = (element[-1].tail or "") + each
+        else:
+            element.text = (element.text or "") + each
+    return element
 
 
 def _line(text: str) -> str:
@@ -101,25 +118,27 @@ def _heading(report: Report) -> str:
 
 
 def _head(title: str) -> etree._Element:
-    return E.head(
-        E.meta(charset="utf-8"),
-        E.meta({"http-equiv": "Content-Security-Policy", "content": POLICY}),
-        E.meta(name="referrer", content="no-referrer"),
-        E.meta(name="viewport", content="width=device-width, initial-scale=1"),
-        E.title(title),
-        E.style(_STYLE),
+    return _e(
+        "head",
+        _e("meta", {"charset": "utf-8"}),
+        _e("meta", {"http-equiv": "Content-Security-Policy", "content": POLICY}),
+        _e("meta", {"name": "referrer", "content": "no-referrer"}),
+        _e("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
+        _e("title", title),
+        _e("style", _STYLE),
     )
 
 
 def _overview(report: Report, summary: Summary) -> Iterator[etree._Element]:
-    yield E.h1(_heading(report))
+    yield _e("h1", _heading(report))
     for problem in hdf.problems(report):
-        yield E.p({"class": "problem"}, _line(problem))
+        yield _e("p", {"class": "problem"}, _line(problem))
     yield _facts(report)
-    applying = summary.total - summary.count(Status.NOT_APPLICABLE)
-    yield E.p(
-        E.strong(f"{summary.compliance} % compliance"),
-        f": {summary.count(Status.PASSED)} passed of {counted(applying, 'control')} to which it applies.",
+    applying = counted(summary.total - summary.count(Status.NOT_APPLICABLE), "applicable control")
+    yield _e(
+        "p",
+        _e("strong", f"{summary.compliance} % compliance"),
+        f": {summary.count(Status.PASSED)} passed of {applying}.",
     )
     yield _counts(summary)
 
@@ -127,14 +146,14 @@ def _overview(report: Report, summary: Summary) -> Iterator[etree._Element]:
 def _facts(report: Report) -> etree._Element:
     platform = report.get("platform") or {}
     system = " ".join(str(platform[key]) for key in ("name", "release") if isinstance(platform.get(key), str))
-    listed = E.dl()
+    listed = _e("dl")
     for name, value in (
         ("Target", target_of(report)),
         ("System", system),
         ("Profiles", ", ".join(_profile(each) for each in report["profiles"][:20])),
     ):
         if value:
-            listed.extend((E.dt(name), E.dd(_line(value))))
+            listed.extend((_e("dt", name), _e("dd", _line(value))))
     return listed
 
 
@@ -147,33 +166,33 @@ def _counts(summary: Summary) -> etree._Element:
     rows = []
     for status in Status:
         numbers = [*(summary.count(status, each) for each in Severity), summary.count(status)]
-        cells = (E.td({"class": "number"}, str(number)) for number in numbers)
-        rows.append(E.tr(E.th({"scope": "row"}, status.label), *cells))
+        cells = (_e("td", {"class": "number"}, str(number)) for number in numbers)
+        rows.append(_e("tr", _e("th", {"scope": "row"}, status.label), *cells))
     return _table("Controls by status and severity", ("Status", *columns), rows)
 
 
 def _table(caption: str, columns: Iterable[str], rows: Iterable[etree._Element]) -> etree._Element:
-    heads = (E.th({"scope": "col"}, column) for column in columns)
-    return E.table(E.caption(caption), E.thead(E.tr(*heads)), E.tbody(*rows))
+    heads = (_e("th", {"scope": "col"}, column) for column in columns)
+    return _e("table", _e("caption", caption), _e("thead", _e("tr", *heads)), _e("tbody", *rows))
 
 
 def _control(each: Judged) -> etree._Element:
-    finding = each.finding
-    details = E.details(E.summary(f"Severity {finding.severity.value}, {counted(len(each.results), 'result')}"))
+    finding, number = each.finding, counted(len(each.results), "result")
+    details = _e("details", _e("summary", f"Severity {finding.severity.value}, {number}"))
     if finding.status in {Status.FAILED, Status.PROFILE_ERROR}:
         details.set("open", "")  # also for browsers that print only what is open
     details.extend(_texts(each))
-    title = E.h3(E.span({"class": "status"}, finding.status.label), " ", E.bdi(_line(finding.id)))
+    title = _e("h3", _e("span", {"class": "status"}, finding.status.label), " ", _e("bdi", _line(finding.id)))
     if finding.title:
-        title.extend((E.span(": "), E.bdi(_line(finding.title))))
-    return E.article({"class": finding.status.value}, title, details)
+        title.extend((_e("span", ": "), _e("bdi", _line(finding.title))))
+    return _e("article", {"class": finding.status.value}, title, details)
 
 
 def _texts(each: Judged) -> Iterator[etree._Element]:
     if each.results:
         yield _results(each)
     else:
-        yield from (E.p({"class": "text"}, legible(text, MAX_TEXT)) for text in each.finding.messages)
+        yield from (_e("p", {"class": "text"}, legible(text, MAX_TEXT)) for text in each.finding.messages)
     further = descriptions(each.control)
     description = each.control.get("desc") or further.get("default") or ""
     for heading, text, kind in (
@@ -183,20 +202,21 @@ def _texts(each: Judged) -> Iterator[etree._Element]:
         ("NIST SP 800-53", ", ".join(nist_of(each.control)), "text"),
     ):
         if text:
-            yield E.h4(heading)
-            yield E.div({"class": kind, "dir": "auto"}, legible(text, MAX_TEXT))
+            yield _e("h4", heading)
+            yield _e("div", {"class": kind, "dir": "auto"}, legible(text, MAX_TEXT))
 
 
 def _results(each: Judged) -> etree._Element:
     rows = [
-        E.tr(
-            E.td(result.get("status") or "no status"),
-            E.td({"class": "text", "dir": "auto"}, legible(result.get("code_desc") or "", MAX_TEXT)),
-            E.td({"class": "code", "dir": "auto"}, legible(said(result), MAX_TEXT)),
+        _e(
+            "tr",
+            _e("td", result.get("status") or "no status"),
+            _e("td", {"class": "text", "dir": "auto"}, legible(result.get("code_desc") or "", MAX_TEXT)),
+            _e("td", {"class": "code", "dir": "auto"}, legible(said(result), MAX_TEXT)),
         )
         for result in each.results[:_RESULTS]
     ]
     more = len(each.results) - _RESULTS
     if more > 0:
-        rows.append(E.tr(E.td({"colspan": "3"}, f"and {more} more; the report in HDF has them all")))
+        rows.append(_e("tr", _e("td", {"colspan": "3"}, f"and {more} more; the report in HDF has them all")))
     return _table("Results", ("Result", "Test", "Message"), rows)

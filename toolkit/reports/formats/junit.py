@@ -96,7 +96,8 @@ def _worded(status: Status, reason: str) -> str:
 def _told(each: Judged) -> str:
     """Return the results that did not pass, each with its test; the reasons where there are none."""
     lines = [
-        f"{result.get('status') or 'no status'}: {_short(result.get('code_desc') or '')}\n{_short(said(result))}"
+        f"{result.get('status') or 'no status'}: {_short(result.get('code_desc') or '')}\n"
+        f"{_short(said(result))}"
         for result in each.results
         if result.get("status") != "passed" or result.get("backtrace") is not None
     ]
