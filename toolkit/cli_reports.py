@@ -9,7 +9,7 @@ from invoke import Collection, Context
 from toolkit.cli_base import console, task
 from toolkit.errors import CallError
 from toolkit.reports import formats, hdf
-from toolkit.reports.text import visible
+from toolkit.reports.text import legible
 
 _FORMATS = ", ".join(formats.FORMATS)
 
@@ -33,7 +33,7 @@ def report_convert(_context: Context, report: str = "", to: str = "", file: str 
             raise CallError(f"{flag} is missing", f"write {flag} with {example}")
     formats.require([to])
     formats.write(hdf.load(Path(report)), to, Path(file))
-    console.print(visible(file), markup=False, highlight=False, emoji=False, soft_wrap=True)
+    console.print(legible(file), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 report = Collection("report", report_convert)

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -36,7 +35,7 @@ _LONGEST_CAUSE = 400
 def _bars(console: Console) -> Progress:
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # else `:x:` and brackets of a name are obeyed
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -73,8 +72,8 @@ class _Line(Watcher):
     def __init__(self, console: Console, bars: Progress, target: str) -> None:
         self._console = console
         self._bars = bars
-        self._target = visible(target)
-        self._task = bars.add_task(escape(self._target), total=None)
+        self._target = visible(target, _LONGEST_CAUSE)
+        self._task = bars.add_task(self._target, total=None)
         self._total: int | None = None
         self._finished = 0
         self._failed = 0
@@ -105,7 +104,7 @@ class _Line(Watcher):
         self._bars.remove_task(self._task)
 
     def _describe(self, text: str) -> None:
-        self._bars.update(self._task, description=f"{escape(self._target)}  {escape(visible(text))}")
+        self._bars.update(self._task, description=f"{self._target}  {visible(text, _LONGEST_CAUSE)}")
 
 
 class LiveWatcher(_Drawn, _Line):
@@ -128,7 +127,8 @@ class LiveWatcher(_Drawn, _Line):
         self._say(f"profile {profile}, by {engine}")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False, soft_wrap=True)
+        words = Text(visible(text, _LONGEST_CAUSE), "dim")
+        self._console.print(words, highlight=False, soft_wrap=True)
 
     def _count(self) -> None:
         """Say how far it is, where nothing is drawn."""

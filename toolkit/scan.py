@@ -25,6 +25,8 @@ from toolkit.stop import Stop
 
 FAILED, NOT_REVIEWED = 100, 101
 DEFAULT_TIMEOUT_SECONDS = 1800.0
+_MOST_SEEN = 100_000
+"""Controls that a record of what was seen can have; a profile may print what looks like more without end."""
 SCANNING = "scan"
 """The phase in which the agent is beside the target."""
 
@@ -288,7 +290,8 @@ class _Scan:
     def _on_line(self, line: str) -> None:
         progress = self.engine.progress(line)
         if progress:
-            self.seen.append(progress)
+            if len(self.seen) < _MOST_SEEN:
+                self.seen.append(progress)
             self.watcher.control(progress)
         elif len(self.log) < 10_000:
             self.log.append(line[:2000])
@@ -310,9 +313,9 @@ class _Scan:
         return Result(self.folder, report, summary, verdict, status, self.outcome.facts, seconds)
 
     def _nothing_applies(self, report: dict[str, Any]) -> ScanError:
-        found = self.outcome.facts.get("os_release", {})
+        found = self._os_release()
         system = " ".join(filter(None, (found.get("ID"), found.get("VERSION_ID"))))
-        target = f"it is {visible(system)} by its os-release" if system else "it has no os-release"
+        target = f"it is {visible(system, 200)} by its os-release" if system else "it has no os-release"
         asked = ", ".join(
             visible(str(each["platform"]), 100)
             for profile in report["profiles"]
@@ -331,11 +334,20 @@ class _Scan:
 
     def _describe(self, report: dict[str, Any]) -> None:
         """Say in the report which system was found in the target, and by hash which profile was run."""
-        system = self.outcome.facts.get("os_release", {})
+        system = self._os_release()
         if system.get("ID"):
             report["platform"] |= {"name": system["ID"], "release": system.get("VERSION_ID", "")}
         for profile in report["profiles"]:
             profile["sha256"] = profile.get("sha256") or self.plan.sha256
+
+    def _os_release(self) -> dict[str, str]:
+        """Return the target's os-release, as far as the agent sent texts."""
+        said = self.outcome.facts.get("os_release")
+        return (
+            {key: text for key, text in said.items() if isinstance(text, str)}
+            if isinstance(said, dict)
+            else {}
+        )
 
     def _record_failure(self, error: BarescanError) -> None:
         self._record(
