@@ -17,7 +17,6 @@ from toolkit.reports import files
 from toolkit.reports.formats import csv_rows, html_page, junit
 from toolkit.reports.formats.base import Writer
 from toolkit.reports.hdf import Report
-from toolkit.reports.text import visible
 
 
 class Format(NamedTuple):
@@ -42,7 +41,7 @@ def require(names: Iterable[str]) -> None:
     for name in names:
         if name not in FORMATS:
             raise CallError(
-                f"there is no report format {visible(name, 80)!r}", f"name one of {', '.join(FORMATS)}"
+                f"there is no report format {name[:80]!r}", f"name one of {', '.join(FORMATS)}"
             )
 
 
