@@ -80,7 +80,7 @@ class _Line(Watcher):
 
     def warning(self, text: str) -> None:
         """Show it at once, above the bar."""
-        words = Text.assemble(("warning: ", "bold yellow"), visible(text))
+        words = Text.assemble(("warning: ", "bold yellow"), visible(text, _LONGEST_CAUSE))
         self._console.print(words, highlight=False, soft_wrap=True)
 
     def phase(self, name: str) -> None:
@@ -184,7 +184,7 @@ class LiveFleet(_Drawn, FleetWatcher):
     def target(self, uri: str) -> Iterator[Watcher]:
         """Give a target its line for as long as it is scanned."""
         if not self._console.is_terminal:
-            begun = f"[{next(self._begun)}/{self._total}] {visible(uri)}: begins"
+            begun = f"[{next(self._begun)}/{self._total}] {visible(uri, _LONGEST_CAUSE)}: begins"
             self._console.print(Text(begun, style="dim"), highlight=False, soft_wrap=True)
         line = _OneOfMany(self._console, self._bars, uri, self._told)
         try:
@@ -205,10 +205,10 @@ class LiveFleet(_Drawn, FleetWatcher):
 
 
 def _ended(outcome: Outcome, count: str) -> Text:
-    line = Text(f"{count}{visible(outcome.uri)}: ")
+    line = Text(f"{count}{visible(outcome.uri, _LONGEST_CAUSE)}: ")
     if outcome.summary is None:
         line.append("error: ", "bold red")
         line.append(visible(outcome.cause, _LONGEST_CAUSE))
-        line.append(f" → {visible(outcome.remedy)}" if outcome.remedy else "")
+        line.append(f" → {visible(outcome.remedy, _LONGEST_CAUSE)}" if outcome.remedy else "")
         return line.append(visible(f"; {outcome.kept}") if outcome.kept else "")
     return line.append(f"{outcome.summary.count(Status.FAILED)} failed, {outcome.seconds:.1f} s")

@@ -111,7 +111,7 @@ def print_overview(console: Console, rows: Iterable[Row]) -> None:
     rows = tuple(rows)
     scheme = _shared_scheme(row.target for row in rows)
     if scheme:
-        console.print(Text.assemble("\nTargets: ", (f"{scheme}…", "bold")), highlight=False)
+        console.print(Text.assemble("\nTargets: ", (f"{visible(scheme, _SHORT)}…", "bold")), highlight=False)
     table = _table("")
     table.add_column("Target", overflow="fold")
     for status in Status:

@@ -40,9 +40,7 @@ def require(names: Iterable[str]) -> None:
     """Raise CallError for a name that is none of a format."""
     for name in names:
         if name not in FORMATS:
-            raise CallError(
-                f"there is no report format {name[:80]!r}", f"name one of {', '.join(FORMATS)}"
-            )
+            raise CallError(f"there is no report format {name[:80]!r}", f"name one of {', '.join(FORMATS)}")
 
 
 def write(report: Report, name: str, path: Path) -> None:

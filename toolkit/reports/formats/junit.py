@@ -72,7 +72,7 @@ def _properties(report: Report) -> etree._Element:
 
 def _case(each: Judged) -> etree._Element:
     finding = each.finding
-    name = f"{finding.id}: {finding.title}" if finding.title else finding.id
+    name = _short(finding.id) + (f": {_short(finding.title)}" if finding.title else "")
     case = etree.Element(
         "testcase",
         name=visible(name, _NAME),
