@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,10 +18,12 @@ from xml.parsers import expat
 
 import pytest
 from hypothesis import example, given
+from invoke import Exit
 from lxml import etree
 from lxml import html as lxml_html
 from rich.console import Console
 from rich.markup import render
+from rich.progress import TextColumn
 
 from tests.reports.builders import control, profile, report, result
 from tests.reports.hostile import ACTIVE, FORMULAS, MARKUP, RICH, TERMINAL, TEXTS, everywhere, is_drawn, texts
@@ -28,14 +31,14 @@ from tests.reports.test_formats import junit_of, made, page_of, rows_of
 from toolkit import cli_base
 from toolkit.engines.base import Plan
 from toolkit.engines.base import Progress as Control
-from toolkit.errors import BarescanError, ScanError
+from toolkit.errors import BarescanError, CallError, ScanError
 from toolkit.progress import LiveFleet, LiveWatcher
 from toolkit.reports import formats, hdf
 from toolkit.reports.console import Row, print_overview, print_summary
 from toolkit.reports.formats import FORMATS, html_page
 from toolkit.reports.text import CELL_LIMIT, CUT, csv_cell, csv_text, legible, visible
 from toolkit.runtimes.session import Outcome
-from toolkit.scan import Request, Watcher, _Scan
+from toolkit.scan import Request, Watcher, _Scan, check, scan
 
 _HUGE = "x" * 10_000_000
 _OURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -43,8 +46,10 @@ _OURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def _terminal(*, drawn: bool = False) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
-    color = "truecolor" if drawn else None
-    return Console(file=stream, width=100, force_terminal=drawn, color_system=color), stream
+    console = Console(
+        file=stream, width=100, force_terminal=drawn, color_system="truecolor" if drawn else None
+    )
+    return console, stream
 
 
 # --- the one place ---
@@ -143,6 +148,7 @@ def test_a_bar_draws_mark_up_and_codes_as_they_are(text: str) -> None:
     watched = watcher._bars.tasks[0].description
     assert watched.startswith(visible(f"docker://{text}", 400))
     column = watcher._bars.columns[1]
+    assert isinstance(column, TextColumn)
     assert str(column(watcher._bars.tasks[0])) == watched
 
 
@@ -167,7 +173,7 @@ def test_an_error_says_its_words_and_obeys_none(text: str, monkeypatch: pytest.M
         raise error
 
     for error, status in ((ScanError(text, text), 2), (ValueError(text), 2), (KeyError(text), 2)):
-        with pytest.raises(cli_base.Exit) as caught:
+        with pytest.raises(Exit) as caught:
             fail(error)
         assert caught.value.code == status
     shown = stream.getvalue()
@@ -240,6 +246,23 @@ def test_controls_that_never_end_fill_no_memory(tmp_path: Path, monkeypatch: pyt
     assert len(recording.seen) == 10
     assert len(recording.log) == 10_000
     assert max(map(len, recording.log)) == 2000
+
+
+def test_a_scan_leaves_the_formats_that_were_asked_for(tmp_path: Path) -> None:
+    recording = _recording(tmp_path, "docker://a")
+    recording.request = replace(recording.request, formats=("junit", "csv", "csv"))
+    document = everywhere("=1")
+    assert recording._judge(document, None).status == 100
+    assert {each.name for each in tmp_path.iterdir()} == {"report.hdf.json", "report.junit.xml", "report.csv"}
+    assert (tmp_path / "report.csv").read_bytes() == made("csv", document)
+
+
+@pytest.mark.parametrize("begin", [scan, lambda request, *_: check(request)])
+def test_a_format_that_there_is_not_ends_a_scan_before_it_begins(tmp_path: Path, begin: Any) -> None:
+    request = Request("pid://1", "p", report_dir=tmp_path / "reports", formats=("pdf",))
+    with pytest.raises(CallError, match="no report format 'pdf'"):
+        begin(request, pytest.fail)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- CSV ---
@@ -474,7 +497,7 @@ def test_a_line_of_50_megabytes_takes_no_memory_of_that_size(name: str, char: st
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_report_of_many_controls_is_never_in_memory_twice(name: str) -> None:
-    words = "expected: 0600\n     got: 0644 " * 40
+    words = "expected: 0600\n     got: 0644 " * 10
     controls = [
         control(f"V-{number}", title=words[:80], desc=words, results=[result("failed", message=words)] * 3)
         for number in range(5_000)
