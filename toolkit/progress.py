@@ -30,6 +30,8 @@ _EVERY_SECONDS = 10
 """How often it is said how far it is, where no bar is drawn."""
 _WORSE_FIRST = ("fail", "failed", "error")
 _LONGEST_CAUSE = 400
+_LONGEST_REMEDY = 8000
+"""A next step is never cut in a sentence that is meant to be read."""
 
 
 def _bars(console: Console) -> Progress:
@@ -209,6 +211,6 @@ def _ended(outcome: Outcome, count: str) -> Text:
     if outcome.summary is None:
         line.append("error: ", "bold red")
         line.append(visible(outcome.cause, _LONGEST_CAUSE))
-        line.append(f" → {visible(outcome.remedy, _LONGEST_CAUSE)}" if outcome.remedy else "")
+        line.append(f" → {visible(outcome.remedy, _LONGEST_REMEDY)}" if outcome.remedy else "")
         return line.append(visible(f"; {outcome.kept}") if outcome.kept else "")
     return line.append(f"{outcome.summary.count(Status.FAILED)} failed, {outcome.seconds:.1f} s")
