@@ -31,6 +31,7 @@ from toolkit.cli_base import complain, console, say, task
 from toolkit.cli_doctor import doctor
 from toolkit.cli_images import images
 from toolkit.cli_kubernetes import manifests
+from toolkit.cli_reports import report
 from toolkit.cli_scan import PROFILE_FORMS, Wanted, scan_and_show, show_one
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
@@ -39,6 +40,7 @@ from toolkit.engines.base import Options
 from toolkit.errors import CallError, ScanError
 from toolkit.manifests import checks
 from toolkit.manifests.checks import PULL_POLICIES
+from toolkit.reports.formats import FORMATS
 from toolkit.reports.text import visible
 from toolkit.runs import write_json
 from toolkit.runtimes.base import FORMS, Selection, resolve
@@ -64,6 +66,7 @@ _SCAN_HELP = {
     "waiver-file": "InSpec waiver file (may be repeated)",
     "threshold": "threshold file (SAF's format); it alone then decides between exit status 0 and 100",
     "report-dir": "where runs are kept (default: reports)",
+    "format": f"also write the report as one of {', '.join(FORMATS)} (may be repeated)",
     "timeout": "seconds after which the scan ends with status 2 "
     f"(default: {scanning.DEFAULT_TIMEOUT_SECONDS:g})",
     "include-remote-mounts": "also enter FUSE and network file systems of the target (they may never answer)",
@@ -90,7 +93,7 @@ _SCAN_HELP = {
 }
 
 
-@task(help=_SCAN_HELP, iterable=["target", "input_file", "input", "controls", "waiver_file"])
+@task(help=_SCAN_HELP, iterable=["target", "input_file", "input", "controls", "waiver_file", "format"])
 def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     _context: Context,
     target: list[str] | None = None,
@@ -105,6 +108,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     waiver_file: list[str] | None = None,
     threshold: str = "",
     report_dir: str = "reports",
+    format: list[str] | None = None,  # noqa: A002 the flag's name
     timeout: str = f"{scanning.DEFAULT_TIMEOUT_SECONDS:g}",
     include_remote_mounts: bool = False,
     trust_target: bool = False,
@@ -160,6 +164,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
             _number(keep, "--keep", 0, _MOST_SECONDS, 600),
             context,
         ),
+        formats=tuple(format or []),
     )
     wanted = Wanted(
         request,
@@ -473,6 +478,7 @@ def _collection() -> Collection:
     collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
     collection.add_collection(images)
     collection.add_collection(manifests)
+    collection.add_collection(report)
     return collection
 
 

@@ -200,6 +200,7 @@ def describe(
             "threshold": str(request.threshold) if request.threshold else None,
             "timeout": request.timeout,
             "entering": asdict(request.entering),
+            "formats": list(request.formats),
             "auditing": asdict(request.auditing),
         },
         "jobs": jobs,
@@ -278,6 +279,7 @@ def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
     request = replace(
         request,
         auditing=_as_before(request.auditing, Auditing, had.get("auditing")),
+        formats=request.formats or tuple(map(str, had.get("formats") or ())),
         entering=_as_before(request.entering, Entering, had.get("entering")),
     )
     return replace(request, profile=str(said["profile"]), engine=engine, options=options)

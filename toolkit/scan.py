@@ -16,7 +16,7 @@ from toolkit.auditor import Auditing, Entering
 from toolkit.bundle.build import Bundle
 from toolkit.engines.base import Engine, Options, Plan, Progress, RawResult
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
-from toolkit.reports import hdf, threshold
+from toolkit.reports import formats, hdf, threshold
 from toolkit.reports.files import write_new
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles, Runtime, resolve
@@ -25,6 +25,8 @@ from toolkit.stop import Stop
 
 FAILED, NOT_REVIEWED = 100, 101
 DEFAULT_TIMEOUT_SECONDS = 1800.0
+_MOST_SEEN = 100_000
+"""Controls that a record of what was seen can have; a profile may print what looks like more without end."""
 SCANNING = "scan"
 """The phase in which the agent is beside the target."""
 
@@ -44,6 +46,8 @@ class Request:
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     entering: Entering = field(default_factory=Entering)
     auditing: Auditing = field(default_factory=Auditing)
+    formats: tuple[str, ...] = ()
+    """What the report is also written as (`toolkit.reports.formats`), beside `report.hdf.json`."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ def _no_bundle() -> NoReturn:
 
 
 def _check_options(request: Request) -> None:
+    formats.require(request.formats)
     entering = request.entering
     if entering.require_confinement not in {"", confinement.FULL}:
         raise CallError(
@@ -303,7 +308,8 @@ class _Scan:
     def _on_line(self, line: str) -> None:
         progress = self.engine.progress(line)
         if progress:
-            self.seen.append(progress)
+            if len(self.seen) < _MOST_SEEN:
+                self.seen.append(progress)
             self.watcher.control(progress)
         elif len(self.log) < 10_000:
             self.log.append(line[:2000])
@@ -319,14 +325,15 @@ class _Scan:
         verdict = threshold.judge(limits, report) if limits else None
         self._describe(report)
         hdf.write(report, self.folder / "report.hdf.json")
+        formats.write_all(report, self.request.formats, self.folder)
         status = exit_status(summary, verdict)
         seconds = self.outcome.engine_seconds
         return Result(self.folder, report, summary, verdict, status, self.outcome.facts, seconds)
 
     def _nothing_applies(self, report: dict[str, Any]) -> ScanError:
-        found = self.outcome.facts.get("os_release", {})
+        found = self._os_release()
         system = " ".join(filter(None, (found.get("ID"), found.get("VERSION_ID"))))
-        target = f"it is {visible(system)} by its os-release" if system else "it has no os-release"
+        target = f"it is {visible(system, 200)} by its os-release" if system else "it has no os-release"
         asked = ", ".join(
             visible(str(each["platform"]), 100)
             for profile in report["profiles"]
@@ -345,7 +352,7 @@ class _Scan:
 
     def _describe(self, report: dict[str, Any]) -> None:
         """Say in the report which system was found in the target, and by hash which profile was run."""
-        system = self.outcome.facts.get("os_release", {})
+        system = self._os_release()
         if system.get("ID"):
             report["platform"] |= {"name": system["ID"], "release": system.get("VERSION_ID", "")}
         report.setdefault("passthrough", {})["barescan"] = {
@@ -354,6 +361,15 @@ class _Scan:
         }
         for profile in report["profiles"]:
             profile["sha256"] = profile.get("sha256") or self.plan.sha256
+
+    def _os_release(self) -> dict[str, str]:
+        """Return the target's os-release, as far as the agent sent texts."""
+        said = self.outcome.facts.get("os_release")
+        return (
+            {key: text for key, text in said.items() if isinstance(text, str)}
+            if isinstance(said, dict)
+            else {}
+        )
 
     def _record_failure(self, error: BarescanError) -> None:
         self._record(

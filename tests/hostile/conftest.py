@@ -1,8 +1,8 @@
 """What the attacks share: a hostile target, one scan of it, the control, and the host that is looked at.
 
 One attack is one file. Its tests ask for `works`, with which they first show that the attack works against a
-naive way (`naive.py`) or with the layer that is to hold it back left out (`without` of a job). Every test here
-looks at the host before and after: what is left there is a trace, and fails it.
+naive way (`naive.py`) or with the layer that is to hold it back left out (`without` of a job). Every test
+here looks at the host before and after: what is left there is a trace, and fails it.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _files() -> frozenset[str]:
 
 
 def _mounts() -> frozenset[str]:
-    """Return the mounts that this process sees, without those that the container engine comes and goes with."""
+    """Return the mounts that this process sees, but for those of a container engine."""
     lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     points = (line.split(" ")[4] for line in lines)
     return frozenset(point for point in points if not point.startswith(("/var/lib/docker", "/run/docker")))

@@ -53,17 +53,10 @@ def visit(tree: Path, command: Sequence[str], environment: Mapping[str, str] | N
     has at the same place wins. What is written is gone afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="barescan-naive-") as folder, tempfile.TemporaryFile() as said:
+        script = f"exec 3>/proc/self/fd/{said.fileno()}; {_CHROOT}"
+        private = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "visit"]
         done = subprocess.run(
-            [
-                "unshare",
-                "--mount",
-                "--propagation",
-                "private",
-                "sh",
-                "-ec",
-                f"exec 3>/proc/self/fd/{said.fileno()}; {_CHROOT}",
-            ]
-            + ["visit", str(tree), folder, *command],
+            [*private, str(tree), folder, *command],
             env=_ENVIRONMENT | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,

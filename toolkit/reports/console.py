@@ -33,6 +33,9 @@ _BESIDE = 18
 #: Characters of a title, message or reason; more is in the report.
 _SHORT = 160
 
+#: Characters of an id that are looked at: the rest is not shown, and a search through megabytes takes long.
+_LONGEST_ID = 4096
+
 #: Reasons and ids after which a list only says how many more there are.
 _REASONS = 12
 _IDS = 6
@@ -116,7 +119,7 @@ def print_overview(console: Console, rows: Iterable[Row]) -> None:
     rows = tuple(rows)
     scheme = _shared_scheme(row.target for row in rows)
     if scheme:
-        console.print(Text.assemble("\nTargets: ", (f"{scheme}…", "bold")), highlight=False)
+        console.print(Text.assemble("\nTargets: ", (f"{visible(scheme, _SHORT)}…", "bold")), highlight=False)
     table = _table("")
     table.add_column("Target", overflow="fold")
     for status in Status:
@@ -320,9 +323,9 @@ def _some(ids: Sequence[str]) -> Text:
 
 
 def _identifier(control_id: str, style: str = "") -> Text:
-    return _plain(
-        _XCCDF_ID.sub("", control_id, count=1) if control_id.startswith("xccdf_") else control_id, 200, style
-    )
+    beginning = control_id[:_LONGEST_ID]
+    prefix = _XCCDF_ID.match(beginning)
+    return _plain(beginning[prefix.end() :] if prefix else beginning, 200, style)
 
 
 def _plain(text: str, limit: int, style: str = "") -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,15 @@ from toolkit.agent.source import source_sha256
 from toolkit.agent.stream import VERSION, DeadlineError, Frame, Kind, Stream, StreamError
 from toolkit.engines.base import SentFile
 from toolkit.errors import BarescanError, CallError, ScanError
+from toolkit.reports import json_tree
 from toolkit.runtimes.base import Connection
 
 MAX_OUTPUT_BYTES = 300 << 20
 _MAX_FACTS_BYTES = 8 << 20
+_FACTS_LEVELS = 16
 _TAIL_BYTES = 20_000
+_LONGEST_WORDS = 4000
+_OUTPUT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 OnLine = Callable[[str], None]
 
 
@@ -87,7 +92,22 @@ def _failure(frame: Frame) -> BarescanError:
     said = frame.json()
     kind = CallError if said.get("status") == CallError.status else ScanError
     passing = said.get("transient") is True
-    return kind(str(said.get("cause")), str(said.get("remedy") or ""), transient=passing)
+    cause = _words(said.get("cause")) or "the agent gave up and did not say why"
+    return kind(cause, _words(said.get("remedy")), transient=passing)
+
+
+def _words(said: object) -> str:
+    """Return what the agent wrote for people: as much as may be meant to be read."""
+    return said[:_LONGEST_WORDS] if isinstance(said, str) else ""
+
+
+def _facts(frame: Frame) -> dict[str, Any]:
+    facts = frame.json()
+    try:
+        json_tree.check(facts, _FACTS_LEVELS)
+    except ValueError as error:
+        raise StreamError(f"the facts are not acceptable: {error}") from None
+    return facts
 
 
 class _Receiver:
@@ -114,7 +134,7 @@ class _Receiver:
                     self._outcome.stderr = text[-_TAIL_BYTES:]
                 case Kind.FACTS:
                     self._take_facts(len(frame.payload))
-                    self._outcome.facts |= frame.json()
+                    self._outcome.facts |= _facts(frame)
                 case Kind.FILE:
                     self._file(frame)
                 case Kind.RESULT:
@@ -136,16 +156,20 @@ class _Receiver:
 
     def _result(self, said: dict[str, Any]) -> None:
         if "exit_status" in said:
-            self._outcome.exit_status = int(said["exit_status"])
-            self._outcome.engine_seconds = float(said["seconds"])
+            status, seconds = said["exit_status"], said.get("seconds")
+            if not isinstance(status, int) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
+                raise StreamError("the result of the engine is not acceptable")
+            self._outcome.exit_status, self._outcome.engine_seconds = status, float(seconds)
         self._outcome.complete = said.get("complete") is True
 
     def _file(self, frame: Frame) -> None:
         about = frame.json()
-        name, size = str(about["name"]), int(about["size"])
+        name, size = about.get("name"), about.get("size")
+        if not isinstance(name, str) or not _OUTPUT_NAME.fullmatch(name) or name in self._outcome.outputs:
+            raise StreamError(f"the output {_words(name)[:80]!r} is not acceptable")
+        if not isinstance(size, int) or not 0 <= size <= self._left:
+            raise StreamError(f"the size of the output {name!r} is not acceptable")
         self._left -= size
-        if "/" in name or name.startswith(".") or size < 0 or self._left < 0:
-            raise StreamError(f"the output {name[:80]!r} is not acceptable")
         path = self._folder / name
         with path.open("xb") as file:
             self._content(file, size)

@@ -26,7 +26,7 @@ __attribute__((constructor)) static void owned(void)
 
 
 def library(place: Path, more: str = "", *options: str) -> Path:
-    """Compile a shared library that says so and writes `OWNED` when it is loaded; `more` is C besides that."""
+    """Compile a shared library that says so and writes `OWNED` when it is loaded; `more` is further C."""
     place.parent.mkdir(parents=True, exist_ok=True)
     source = _LIBRARY % (more, SHOUT, OWNED)
     command = ["gcc", "-shared", "-fPIC", "-x", "c", "-o", str(place), *options, "-"]
