@@ -96,6 +96,46 @@ def load(
     `expected` is the archive's SHA-256 as it was told at its origin. Raises CallError for what is no such
     archive, ScanError when anything in it is not as its manifest and its labels say: nothing is loaded then.
     """
+    with _checked(file, progress, expected) as archive:
+        _check_architecture(client, archive.images)
+        if profiles:
+            _place_profiles(archive.tree / "profiles", archive.profiles, profiles)
+        loaded = [
+            _load_image(client, archive.tree / name, about, progress)
+            for name, about in archive.images.items()
+        ]
+        return Loaded(tuple(loaded), archive.profiles, archive.sha256)
+
+
+def check(file: Path, progress: Progress, expected: str = "") -> Loaded:
+    """Check an archive as `load` does, without an engine; return what would be loaded."""
+    with _checked(file, progress, expected) as archive:
+        names = [", ".join(about.tags) or about.identity for about in archive.images.values()]
+        return Loaded(tuple(names), archive.profiles, archive.sha256)
+
+
+def is_archive(file: Path) -> bool:
+    """Tell whether a file begins as an archive of barescan does."""
+    try:
+        with _expanding(file) as source, tarfile.open(fileobj=source, mode="r|") as archive:
+            first = archive.next()
+            return first is not None and first.name == MANIFEST
+    except (OSError, tarfile.TarError, EOFError):
+        return False
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """An archive that was found sound, unpacked in `tree`."""
+
+    tree: Path
+    images: dict[str, Contents]
+    profiles: tuple[str, ...]
+    sha256: str
+
+
+@contextlib.contextmanager
+def _checked(file: Path, progress: Progress, expected: str) -> Iterator[_Archive]:
     if not file.is_file():
         raise CallError(f"there is no file {file}", "name an archive made by `invoke images.save`")
     total = sha256(file)
@@ -105,11 +145,8 @@ def load(
         tree = Path(scratch)
         progress(f"checking {file.name}")
         manifest = _unpack(file, tree)
-        checked = _check_images(client, manifest, tree, progress)
-        if profiles:
-            _place_profiles(tree / "profiles", manifest["profiles"], profiles)
-        loaded = [_load_image(client, tree / file, about, progress) for file, about in checked.items()]
-        return Loaded(tuple(loaded), tuple(manifest["profiles"]), total)
+        images = _check_images(manifest, tree, progress)
+        yield _Archive(tree, images, tuple(manifest["profiles"]), total)
 
 
 def _suffix(file: Path) -> str:
@@ -302,10 +339,7 @@ def _copy(source: IO[bytes], target: Path) -> tuple[str, int]:
     return found.hexdigest(), size
 
 
-def _check_images(
-    client: docker.DockerClient, manifest: dict[str, Any], tree: Path, progress: Progress
-) -> dict[str, Contents]:
-    engine = str(client.version().get("Arch", ""))
+def _check_images(manifest: dict[str, Any], tree: Path, progress: Progress) -> dict[str, Contents]:
     checked = {}
     for entry in manifest["images"]:
         if entry["file"] not in manifest["files"]:
@@ -319,16 +353,21 @@ def _check_images(
             raise ScanError(
                 f"{entry['file']} is not the image that the manifest names", "get the archive anew"
             )
-        if engine and engine != about.architecture:
-            raise ScanError(
-                f"the image is for {about.architecture}, this engine runs {engine}", "get one made for it"
-            )
         if about.agent_sha256 and about.agent_sha256 != source_sha256():
             progress(
                 f"{', '.join(about.tags)} is of another version of barescan: this one can't scan with it"
             )
         checked[entry["file"]] = about
     return checked
+
+
+def _check_architecture(client: docker.DockerClient, images: dict[str, Contents]) -> None:
+    engine = str(client.version().get("Arch", ""))
+    for about in images.values():
+        if engine and engine != about.architecture:
+            raise ScanError(
+                f"the image is for {about.architecture}, this engine runs {engine}", "get one made for it"
+            )
 
 
 def _place_profiles(source: Path, names: Sequence[str], target: Path) -> None:
