@@ -57,6 +57,8 @@ _SCAN_HELP = {
     "namespace": "the namespace to look for pods in (default: that of the context); alone: all pods there",
     "all-namespaces": "look for pods in every namespace",
     "profile": f"{PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
+    "profile-sha256": "the SHA-256 that the profile must have, as `invoke profiles --profile P` prints it; "
+    "with another one no target is touched",
     "engine": f"one of {', '.join(engines.NAMES)}; auto (the default) goes by what the profile is",
     "input-file": "YAML file of inputs for an InSpec profile (may be repeated)",
     "input": "one input as NAME=VALUE (may be repeated); never logged",
@@ -93,6 +95,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     namespace: str = "",
     all_namespaces: bool = False,
     profile: str = "",
+    profile_sha256: str = "",
     engine: str = "auto",
     input_file: list[str] | None = None,
     input: list[str] | None = None,  # noqa: A002 the flag's name
@@ -132,6 +135,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     request = scanning.Request(
         target="",
         profile=profile,
+        profile_sha256=_sha256(profile_sha256),
         engine=engine,
         options=Options(
             input_files=tuple(map(Path, input_file or [])),
@@ -161,6 +165,15 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         shard,
     )
     raise Exit(code=scan_and_show(wanted, lambda: _bundle(gems)))
+
+
+def _sha256(text: str) -> str:
+    if text and not re.fullmatch(r"(?:sha256:)?[0-9a-fA-F]{64}", text):
+        raise CallError(
+            f"{visible(text, 80)!r} is no SHA-256, which has 64 hexadecimal digits",
+            "take the hash that `invoke profiles --profile P` prints",
+        )
+    return text.removeprefix("sha256:").lower()
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -413,7 +426,10 @@ def _demo_in_cluster(auditing: auditor.Auditing, image: str, reports: Path, *, k
     },
 )
 def list_profiles(_context: Context, profile: str = "", gems: str = "") -> None:
-    """List the profiles there are, as `scan --profile` takes them: the bundle's, or those of a file."""
+    """List the profiles there are, as `scan --profile` takes them: the bundle's, or those of a file.
+
+    The last lines have the SHA-256 of each content, as `scan --profile-sha256` takes it.
+    """
     bundled = not profile or profile.startswith("scap:")
     manifest = _bundle(gems).manifest if bundled else {}
     found = engines.choose("auto", profile or "scap:", manifest).listed(profile or "scap:")
@@ -425,6 +441,9 @@ def list_profiles(_context: Context, profile: str = "", gems: str = "") -> None:
     width = max(len(visible(each.profile)) for each in found)
     for each in found:
         line = f"{visible(each.profile):<{width}}  {visible(each.title)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for source, sha256 in dict.fromkeys((each.profile.partition("#")[0], each.sha256) for each in found):
+        line = f"{visible(source):<{width}}  sha256 {sha256}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
