@@ -24,6 +24,7 @@ from toolkit import auditor, engines, fleet
 from toolkit import bench as measuring
 from toolkit import scan as scanning
 from toolkit.bundle import build as bundles
+from toolkit.bundle import papers
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
@@ -227,8 +228,21 @@ def bundle_build(_context: Context, gems: str = "", locked: bool = False) -> Non
 
 @task(name="verify", help={"gems": _SCAN_HELP["gems"]})
 def bundle_verify(_context: Context, gems: str = "") -> None:
-    """Start every program of the bundle in an empty root; status 2 when one does not start."""
+    """Hold the bundle against its bill of materials and provenance, then start every program of it.
+
+    Status 2 when a file is not the one that they name, or a program does not start
+    in an otherwise empty root.
+    """
     bundle = _bundle(gems)
+    if complaints := papers.check(bundle.path):
+        for complaint in complaints:
+            console.print(visible(complaint, 400), markup=False, highlight=False, soft_wrap=True)
+        raise ScanError(
+            f"{bundle.path} is not what it says of itself: {visible(complaints[0], 400)}",
+            "do not use it; build it anew",
+        )
+    said = f"every file of {bundle.path} is as {papers.SBOM} and {papers.PROVENANCE} say"
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
     failures = verify(bundle)
     for program, complaint in failures.items():
         console.print(f"{program}: {visible(complaint, 300)}", markup=False, highlight=False, soft_wrap=True)

@@ -246,6 +246,8 @@ def _verify_image(tag: str, wanted: Wanted, engine: str) -> None:
     if wanted.key:
         for line in verify.image_signature(image, wanted, say):
             _tell(line)
+    for line in verify.image_papers(client, image, say):
+        _tell(line)
     found = selftest.selftest(client, image, say, engine)
     failed = {name: complaint for name, complaint in found.items() if complaint}
     for name, complaint in sorted(found.items()):

@@ -299,7 +299,7 @@ def _is_inside(dependency: Mapping[str, Any], files: Mapping[str, bytes]) -> boo
 
 
 def _hash(files: Mapping[str, bytes]) -> str:
-    """Return the SHA-256 over, file by file in order of names: name, NUL, SHA-256 of the content (32 bytes)."""
+    """Return the SHA-256 over, file by file in order of names, name, NUL and the content's SHA-256."""
     whole = hashlib.sha256()
     for name, content in sorted(files.items()):
         whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + hashlib.sha256(content).digest())

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker
+import requests
+from docker.errors import APIError
 from docker.models.images import Image
 
+from toolkit.auditor import AGENT_LABEL, BUNDLE_LABEL
+from toolkit.bundle import papers
+from toolkit.dockers import reason
 from toolkit.errors import CallError, ScanError
 from toolkit.images import archive, signed
+from toolkit.images.content import check_auditor
 from toolkit.images.keys import PublicKey, check_file, read_key
 from toolkit.images.signed import Claim, Layout
 
@@ -48,6 +56,28 @@ def image_signature(image: Image, wanted: Wanted, progress: Progress) -> list[st
     _require_layout(wanted.signature)
     with signed.layout_in(wanted.signature, progress) as (_blobs, layout):
         return _told(key, *signed.check_image(image, signed.claims(layout.signed, key), layout))
+
+
+def image_papers(client: docker.DockerClient, image: Image, progress: Progress) -> list[str]:
+    """Hold an engine's image against its labels, bill of materials and provenance; return what was checked.
+
+    Raises ScanError, which names a file that is not what they say.
+    """
+    with tempfile.TemporaryFile(prefix="barescan-verify-") as saved:
+        progress("taking the image from the engine")
+        try:
+            for chunk in client.api.get_image(str(image.id)):
+                saved.write(chunk)
+        except (APIError, requests.RequestException) as error:
+            raise ScanError(
+                f"the engine could not save the image: {reason(error)}", "see the engine's log"
+            ) from None
+        found = check_auditor(saved)
+    return [
+        f"bundle sha256:{found.bundle_sha256}, as {BUNDLE_LABEL} says",
+        f"agent sha256:{found.agent_sha256}, as {AGENT_LABEL} says",
+        f"every file of the bundle is as {papers.SBOM} and {papers.PROVENANCE} in it say",
+    ]
 
 
 def check(file: Path, wanted: Wanted, progress: Progress) -> list[str]:
