@@ -138,13 +138,17 @@ class _Archive:
 def _checked(file: Path, progress: Progress, expected: str) -> Iterator[_Archive]:
     if not file.is_file():
         raise CallError(f"there is no file {file}", "name an archive made by `invoke images.save`")
-    total = sha256(file)
-    if expected and total != expected.lower():
-        raise ScanError(f"{file} has SHA-256 {total}, not the expected one", "get it anew")
+    if file.stat().st_size > _LARGEST_FILE:
+        raise ScanError(f"{file} is larger than any archive of barescan", "do not use it")
     with tempfile.TemporaryDirectory(prefix="barescan-load-") as scratch:
-        tree = Path(scratch)
+        copy, tree = Path(scratch, "archive"), Path(scratch, "tree")  # nobody else can change the copy
+        with file.open("rb") as source:
+            total, _size = _copy(source, copy)
+        if expected and total != expected.lower():
+            raise ScanError(f"{file} has SHA-256 {total}, not the expected one", "get it anew")
         progress(f"checking {file.name}")
-        manifest = _unpack(file, tree)
+        manifest = _unpack(copy, file, tree)
+        copy.unlink()
         images = _check_images(manifest, tree, progress)
         yield _Archive(tree, images, tuple(manifest["profiles"]), total)
 
@@ -279,10 +283,13 @@ def _expanding(file: Path) -> Iterator[IO[bytes]]:
             yield source
 
 
-def _unpack(file: Path, tree: Path) -> dict[str, Any]:
-    """Unpack into `tree` what the manifest lists, checking each file's size and hash; return the manifest."""
+def _unpack(copy: Path, file: Path, tree: Path) -> dict[str, Any]:
+    """Unpack into `tree` what the manifest lists, checking each file's size and hash; return the manifest.
+
+    `copy` is what is read, `file` what the user knows it as.
+    """
     try:
-        with _expanding(file) as source, tarfile.open(fileobj=source, mode="r|") as archive:
+        with _expanding(copy) as source, tarfile.open(fileobj=source, mode="r|") as archive:
             return _take(archive, file, tree)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
         raise ScanError(f"{file} is damaged or no archive of barescan: {error}", "get it anew") from None
