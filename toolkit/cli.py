@@ -24,6 +24,7 @@ from toolkit import auditor, engines, fleet
 from toolkit import bench as measuring
 from toolkit import scan as scanning
 from toolkit.bundle import build as bundles
+from toolkit.bundle import papers
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
@@ -59,6 +60,8 @@ _SCAN_HELP = {
     "namespace": "the namespace to look for pods in (default: that of the context); alone: all pods there",
     "all-namespaces": "look for pods in every namespace",
     "profile": f"{PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
+    "profile-sha256": "the SHA-256 that the profile must have, as `invoke profiles --profile P` prints it; "
+    "with another one no target is touched",
     "engine": f"one of {', '.join(engines.NAMES)}; auto (the default) goes by what the profile is",
     "input-file": "YAML file of inputs for an InSpec profile (may be repeated)",
     "input": "one input as NAME=VALUE (may be repeated); never logged",
@@ -101,6 +104,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     namespace: str = "",
     all_namespaces: bool = False,
     profile: str = "",
+    profile_sha256: str = "",
     engine: str = "auto",
     input_file: list[str] | None = None,
     input: list[str] | None = None,  # noqa: A002 the flag's name
@@ -144,6 +148,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     request = scanning.Request(
         target="",
         profile=profile,
+        profile_sha256=_sha256(profile_sha256),
         engine=engine,
         options=Options(
             input_files=tuple(map(Path, input_file or [])),
@@ -175,6 +180,15 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         shard,
     )
     raise Exit(code=scan_and_show(wanted, lambda: _bundle(gems)))
+
+
+def _sha256(text: str) -> str:
+    if text and not re.fullmatch(r"(?:sha256:)?[0-9a-fA-F]{64}", text):
+        raise CallError(
+            f"{visible(text, 80)!r} is no SHA-256, which has 64 hexadecimal digits",
+            "take the hash that `invoke profiles --profile P` prints",
+        )
+    return text.removeprefix("sha256:").lower()
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -228,8 +242,21 @@ def bundle_build(_context: Context, gems: str = "", locked: bool = False) -> Non
 
 @task(name="verify", help={"gems": _SCAN_HELP["gems"]})
 def bundle_verify(_context: Context, gems: str = "") -> None:
-    """Start every program of the bundle in an empty root; status 2 when one does not start."""
+    """Hold the bundle against its bill of materials and provenance, then start every program of it.
+
+    Status 2 when a file is not the one that they name, or a program does not start
+    in an otherwise empty root.
+    """
     bundle = _bundle(gems)
+    if complaints := papers.check(bundle.path):
+        for complaint in complaints:
+            console.print(visible(complaint, 400), markup=False, highlight=False, soft_wrap=True)
+        raise ScanError(
+            f"{bundle.path} is not what it says of itself: {visible(complaints[0], 400)}",
+            "do not use it; build it anew",
+        )
+    said = f"every file of {bundle.path} is as {papers.SBOM} and {papers.PROVENANCE} say"
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
     failures = verify(bundle)
     for program, complaint in failures.items():
         console.print(f"{program}: {visible(complaint, 300)}", markup=False, highlight=False, soft_wrap=True)
@@ -427,7 +454,10 @@ def _demo_in_cluster(auditing: auditor.Auditing, image: str, reports: Path, *, k
     },
 )
 def list_profiles(_context: Context, profile: str = "", gems: str = "") -> None:
-    """List the profiles there are, as `scan --profile` takes them: the bundle's, or those of a file."""
+    """List the profiles there are, as `scan --profile` takes them: the bundle's, or those of a file.
+
+    The last lines have the SHA-256 of each content, as `scan --profile-sha256` takes it.
+    """
     bundled = not profile or profile.startswith("scap:")
     manifest = _bundle(gems).manifest if bundled else {}
     found = engines.choose("auto", profile or "scap:", manifest).listed(profile or "scap:")
@@ -439,6 +469,9 @@ def list_profiles(_context: Context, profile: str = "", gems: str = "") -> None:
     width = max(len(visible(each.profile)) for each in found)
     for each in found:
         line = f"{visible(each.profile):<{width}}  {visible(each.title)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for source, sha256 in dict.fromkeys((each.profile.partition("#")[0], each.sha256) for each in found):
+        line = f"{visible(source):<{width}}  sha256 {sha256}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

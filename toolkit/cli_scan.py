@@ -91,6 +91,8 @@ def show_one(request: scanning.Request, local: Bundles, *, entries_stay: bool = 
 
 def _one(uri: str, wanted: Wanted, local: Bundles, *, entries_stay: bool = True) -> int:
     request, about = replace(wanted.request, target=uri), _about(wanted)
+    if request.profile_sha256:  # before the target is so much as looked for
+        scanning.check(request)
     with LiveWatcher(notes, uri) as watcher:
         result, outcome = fleet.scan_one(request, local, watcher, about, retries=about["retries"])
     print_summary(console, result.report, result.verdict)

@@ -193,6 +193,7 @@ def describe(
         "profile": request.profile,
         "engine": request.engine,
         "options": {
+            "profile_sha256": request.profile_sha256 or None,
             "inputs": [name for name, _ in options.inputs],
             "input_files": [str(path) for path in options.input_files],
             "controls": list(options.controls),
@@ -274,6 +275,12 @@ def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
     controls = tuple(map(str, had.get("controls") or ()))
     if given.controls and given.controls != controls:
         raise CallError("the run was made with other --controls", "leave them out, or begin a run of its own")
+    pinned = str(had.get("profile_sha256") or "")
+    if request.profile_sha256 not in {"", pinned}:
+        raise CallError(
+            f"the run was made with --profile-sha256 {visible(pinned, 80) or '(none)'}",
+            "leave it out, or begin a run of its own: what was scanned was not held to another hash",
+        )
     engine = str(said.get("engine") or "auto") if request.engine == "auto" else request.engine
     options = replace(given, controls=controls)
     request = replace(
@@ -282,7 +289,9 @@ def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
         formats=request.formats or tuple(map(str, had.get("formats") or ())),
         entering=_as_before(request.entering, Entering, had.get("entering")),
     )
-    return replace(request, profile=str(said["profile"]), engine=engine, options=options)
+    return replace(
+        request, profile=str(said["profile"]), profile_sha256=pinned, engine=engine, options=options
+    )
 
 
 _How = TypeVar("_How", Auditing, Entering)

@@ -37,6 +37,8 @@ class Request:
 
     target: str
     profile: str
+    profile_sha256: str = ""
+    """The only hash (lower-case hexadecimal) that the profile may have; any where it is empty."""
     engine: str = "auto"
     options: Options = field(default_factory=Options)
     threshold: Path | None = None
@@ -141,7 +143,9 @@ def _plan(request: Request, found: Bundles) -> tuple[Plan, Engine]:
     """Return what is to be run and by what; a CallError is of the call, whatever its target."""
     try:
         engine = engines.choose(request.engine, request.profile, _Manifest(found))
-        return engine.plan(request.profile, request.options), engine
+        plan = engine.plan(request.profile, request.options)
+        _check_profile(request, plan)
+        return plan, engine
     except CallError as error:
         error.whatever_target = True
         raise
@@ -155,7 +159,17 @@ def check(request: Request) -> None:
     runs.check_place(request.report_dir)
     engine = engines.choose(request.engine, request.profile, _Manifest(_no_bundle))
     with contextlib.suppress(_NoBundleError):
-        engine.plan(request.profile, request.options)
+        _check_profile(request, engine.plan(request.profile, request.options))
+
+
+def _check_profile(request: Request, plan: Plan) -> None:
+    """Raise CallError unless the profile, as it was read for this run, is the one that was pinned."""
+    if request.profile_sha256 and request.profile_sha256 != plan.sha256:
+        raise CallError(
+            f"the profile {visible(plan.title, 200)} has SHA-256 {plan.sha256}, "
+            f"and --profile-sha256 asks for {request.profile_sha256}",
+            "if the change is meant, pin the new hash; `invoke profiles --profile P` prints it",
+        )
 
 
 class _NoBundleError(Exception):

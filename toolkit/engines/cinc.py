@@ -71,7 +71,7 @@ class CincEngine(Engine):
         """Return the one profile that a directory or archive is."""
         found = read_profile(_profile_path(source))
         title = str(found.metadata.get("title") or found.metadata.get("name") or "")
-        return [Listed(source, f"{title} ({counted(len(found.control_ids), 'control')})")]
+        return [Listed(source, f"{title} ({counted(len(found.control_ids), 'control')})", found.sha256)]
 
     def plan(self, profile: str, options: Options) -> Plan:
         """Return what to run; raises CallError for an unusable profile, input or waiver."""

@@ -96,20 +96,61 @@ def load(
     `expected` is the archive's SHA-256 as it was told at its origin. Raises CallError for what is no such
     archive, ScanError when anything in it is not as its manifest and its labels say: nothing is loaded then.
     """
+    with _checked(file, progress, expected) as archive:
+        _check_architecture(client, archive.images)
+        if profiles:
+            _place_profiles(archive.tree / "profiles", archive.profiles, profiles)
+        loaded = [
+            _load_image(client, archive.tree / name, about, progress)
+            for name, about in archive.images.items()
+        ]
+        return Loaded(tuple(loaded), archive.profiles, archive.sha256)
+
+
+def check(file: Path, progress: Progress, expected: str = "") -> Loaded:
+    """Check an archive as `load` does, without an engine; return what would be loaded."""
+    with _checked(file, progress, expected) as archive:
+        names = [", ".join(about.tags) or about.identity for about in archive.images.values()]
+        return Loaded(tuple(names), archive.profiles, archive.sha256)
+
+
+def is_archive(file: Path) -> bool:
+    """Tell whether a file begins as an archive of barescan does."""
+    try:
+        with _expanding(file) as source, tarfile.open(fileobj=source, mode="r|") as archive:
+            first = archive.next()
+            return first is not None and first.name == MANIFEST
+    except (OSError, tarfile.TarError, EOFError):
+        return False
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """An archive that was found sound, unpacked in `tree`."""
+
+    tree: Path
+    images: dict[str, Contents]
+    profiles: tuple[str, ...]
+    sha256: str
+
+
+@contextlib.contextmanager
+def _checked(file: Path, progress: Progress, expected: str) -> Iterator[_Archive]:
     if not file.is_file():
         raise CallError(f"there is no file {file}", "name an archive made by `invoke images.save`")
-    total = sha256(file)
-    if expected and total != expected.lower():
-        raise ScanError(f"{file} has SHA-256 {total}, not the expected one", "get it anew")
+    if file.stat().st_size > _LARGEST_FILE:
+        raise ScanError(f"{file} is larger than any archive of barescan", "do not use it")
     with tempfile.TemporaryDirectory(prefix="barescan-load-") as scratch:
-        tree = Path(scratch)
+        copy, tree = Path(scratch, "archive"), Path(scratch, "tree")  # nobody else can change the copy
+        with file.open("rb") as source:
+            total, _size = _copy(source, copy)
+        if expected and total != expected.lower():
+            raise ScanError(f"{file} has SHA-256 {total}, not the expected one", "get it anew")
         progress(f"checking {file.name}")
-        manifest = _unpack(file, tree)
-        checked = _check_images(client, manifest, tree, progress)
-        if profiles:
-            _place_profiles(tree / "profiles", manifest["profiles"], profiles)
-        loaded = [_load_image(client, tree / file, about, progress) for file, about in checked.items()]
-        return Loaded(tuple(loaded), tuple(manifest["profiles"]), total)
+        manifest = _unpack(copy, file, tree)
+        copy.unlink()
+        images = _check_images(manifest, tree, progress)
+        yield _Archive(tree, images, tuple(manifest["profiles"]), total)
 
 
 def _suffix(file: Path) -> str:
@@ -242,10 +283,13 @@ def _expanding(file: Path) -> Iterator[IO[bytes]]:
             yield source
 
 
-def _unpack(file: Path, tree: Path) -> dict[str, Any]:
-    """Unpack into `tree` what the manifest lists, checking each file's size and hash; return the manifest."""
+def _unpack(copy: Path, file: Path, tree: Path) -> dict[str, Any]:
+    """Unpack into `tree` what the manifest lists, checking each file's size and hash; return the manifest.
+
+    `copy` is what is read, `file` what the user knows it as.
+    """
     try:
-        with _expanding(file) as source, tarfile.open(fileobj=source, mode="r|") as archive:
+        with _expanding(copy) as source, tarfile.open(fileobj=source, mode="r|") as archive:
             return _take(archive, file, tree)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
         raise ScanError(f"{file} is damaged or no archive of barescan: {error}", "get it anew") from None
@@ -302,10 +346,7 @@ def _copy(source: IO[bytes], target: Path) -> tuple[str, int]:
     return found.hexdigest(), size
 
 
-def _check_images(
-    client: docker.DockerClient, manifest: dict[str, Any], tree: Path, progress: Progress
-) -> dict[str, Contents]:
-    engine = str(client.version().get("Arch", ""))
+def _check_images(manifest: dict[str, Any], tree: Path, progress: Progress) -> dict[str, Contents]:
     checked = {}
     for entry in manifest["images"]:
         if entry["file"] not in manifest["files"]:
@@ -319,16 +360,21 @@ def _check_images(
             raise ScanError(
                 f"{entry['file']} is not the image that the manifest names", "get the archive anew"
             )
-        if engine and engine != about.architecture:
-            raise ScanError(
-                f"the image is for {about.architecture}, this engine runs {engine}", "get one made for it"
-            )
         if about.agent_sha256 and about.agent_sha256 != source_sha256():
             progress(
                 f"{', '.join(about.tags)} is of another version of barescan: this one can't scan with it"
             )
         checked[entry["file"]] = about
     return checked
+
+
+def _check_architecture(client: docker.DockerClient, images: dict[str, Contents]) -> None:
+    engine = str(client.version().get("Arch", ""))
+    for about in images.values():
+        if engine and engine != about.architecture:
+            raise ScanError(
+                f"the image is for {about.architecture}, this engine runs {engine}", "get one made for it"
+            )
 
 
 def _place_profiles(source: Path, names: Sequence[str], target: Path) -> None:

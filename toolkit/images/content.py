@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.auditor import AGENT, AGENT_LABEL, BUNDLE_LABEL, IMAGE_BUNDLE, agent_command
+from toolkit.bundle import papers
 from toolkit.errors import ScanError
+from toolkit.reports.text import visible
 
 _LARGEST_JSON = 4 << 20
 _LARGEST_SOURCE = 1 << 20
@@ -133,14 +135,20 @@ def _measured(saved: _Saved) -> tuple[str, str]:
             f"the image has {len(diff_ids)} layers, an auditor image has one", "build it with images.build"
         )
     with saved.open(saved.about["Layers"][0]) as file, tarfile.open(fileobj=file) as layer:
-        entries, sources = _entries(layer)
+        entries, sources, said = _entries(layer)
     with saved.open(saved.about["Layers"][0]) as file:
         if _uncompressed_sha256(file) != diff_ids[0]:
             raise ScanError("the image's layer is not the one its configuration names", "get it anew")
     agent = hashlib.sha256()
     for name, content in sorted(sources.items()):
         agent.update(name.encode() + b"\0" + content + b"\0")
-    return tree_digest(entries), agent.hexdigest()
+    if complaints := papers.disagreements(entries, said.__getitem__):
+        more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+        raise ScanError(
+            f"the image is not what it says of itself: {visible(complaints[0], 400)}{more}",
+            "do not use it; get it anew",
+        )
+    return papers.tree_digest(entries), agent.hexdigest()
 
 
 def _uncompressed_sha256(file: IO[bytes]) -> str:
@@ -159,10 +167,11 @@ def _sha256(file: IO[bytes] | gzip.GzipFile) -> str:
     return found.hexdigest()
 
 
-def _entries(layer: tarfile.TarFile) -> tuple[dict[str, str], dict[str, bytes]]:
-    """Return what is in the bundle (path → kind and hash) and the agent's modules (name → content)."""
+def _entries(layer: tarfile.TarFile) -> tuple[dict[str, str], dict[str, bytes], dict[str, bytes]]:
+    """Return what is in the bundle (path → kind and hash), and by name the agent's modules and the papers."""
     entries: dict[str, str] = {}
     sources: dict[str, bytes] = {}
+    said: dict[str, bytes] = {}
     for member in layer:
         name = posixpath.normpath(member.name)
         if name in {_PLACE, _SOURCES}:
@@ -172,8 +181,12 @@ def _entries(layer: tarfile.TarFile) -> tuple[dict[str, str], dict[str, bytes]]:
         if name.startswith(f"{_SOURCES}/"):
             _take_source(layer, member, name, sources)
         else:
-            entries[name.removeprefix(f"{_PLACE}/")] = _kind(layer, member)
-    return entries, sources
+            path = name.removeprefix(f"{_PLACE}/")
+            entries[path] = _kind(layer, member)
+            file = layer.extractfile(member) if path in papers.NAMES else None
+            if file:
+                said[path] = file.read(papers.LARGEST + 1)
+    return entries, sources, said
 
 
 def _take_source(
@@ -208,21 +221,6 @@ def _kind(layer: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     if file is None:
         raise ValueError(f"{member.name} is neither file nor directory nor link")
     return f"{'program' if member.mode & 0o100 else 'file'} {_sha256(file)}"
-
-
-def tree_digest(entries: Mapping[str, str]) -> str:
-    """Return `toolkit.bundle.tree.digest` of a tree given as relative path → kind and content."""
-    inside: dict[str, list[str]] = {}
-    for path in entries:
-        inside.setdefault(posixpath.dirname(path), []).append(posixpath.basename(path))
-    total = hashlib.sha256()
-    waiting = [""]
-    while waiting:
-        directory = waiting.pop()
-        paths = [posixpath.join(directory, name) for name in sorted(inside.get(directory, ()))]
-        total.update("".join(f"{path}\0{entries[path]}\n" for path in paths).encode())
-        waiting.extend(path for path in reversed(paths) if entries[path] == "directory")
-    return total.hexdigest()
 
 
 def check_file(path: Path) -> Contents:
