@@ -1,4 +1,4 @@
-"""Root of the target goes through the working directory of whoever joins it, /proc/PID/cwd, CVE-2024-21626."""
+"""Root of the target goes through the working directory of who joins it, /proc/PID/cwd, CVE-2024-21626."""
 
 from __future__ import annotations
 
