@@ -38,6 +38,19 @@ def test_a_target_that_could_trace_the_engine_is_refused(works, container, scan,
     assert others.told(target) == before
 
 
+def test_without_hidden_memory_the_engines_capability_shields_it(works, container, scan):
+    """The keeper, which has no capability, is then traced; it holds neither the stream nor a file."""
+    target = others.start(container, ACT)
+    attempt = scan(target.uri, others.SCRIPT, outputs=["out"], without=["hidden-memory"])
+    told = others.told(target)
+    works(min(told.met) in told.got, "it traces the keeper, which is not hidden")
+    assert set(told.got) == {min(told.met)}
+    assert len(told.met) >= 3
+    assert attempt.outcome.complete, attempt.error
+    assert attempt.lines == [others.ANSWER, "0"]
+    assert attempt.outputs == {"out": b"honest\n"}
+
+
 def test_a_trusted_target_is_scanned_all_the_same(container, scan):
     attempt = scan(container(caps=DOCKER | SYS_PTRACE).uri, "echo honest", trust_target=True)
     assert attempt.lines == ["honest"]
