@@ -20,7 +20,7 @@ POOR = "-all"
 ANSWER = "the true answer"
 """What `PLACE` of the target holds."""
 PLACE = "/etc/answer"
-SCRIPT = f"{BIN}/cat {PLACE}; echo honest > $HOME/out; {BIN}/sleep 0.4; {BIN}/id -u"
+SCRIPT = f"{BIN}/cat {PLACE}; echo honest > $HOME/out; {BIN}/sleep 0.2; {BIN}/id -u"
 _SECONDS = 10
 _PRELUDE = r"""
 #define _GNU_SOURCE

@@ -21,7 +21,7 @@ static int act(int pid)
 """
 
 
-@pytest.mark.parametrize("name", ["maps", "smaps", "auxv", "syscall", "personality"])
+@pytest.mark.parametrize("name", ["maps", "auxv", "syscall"])
 def test_none_of_it_is_told(works, container, scan, name):
     target = others.start(container, ACT, name)
     with joined(target.pid, "sleep", "30", capabilities=others.POOR):

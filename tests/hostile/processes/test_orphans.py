@@ -12,17 +12,17 @@ from tests.hostile.naive import joined
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
-LEAVE = "( ( {}sleep 1 ) & ) & exit 0"
+LEAVE = "( ( {}sleep 0.5 ) & ) & exit 0"
 
 
 def test_no_process_of_the_scan_is_left(works, container, scan):
     target = container()
     with joined(target.pid, "sh", "-c", LEAVE.format("")) as naive:
         naive.wait(5)
-        time.sleep(1.2)
+        time.sleep(0.7)
         works(len(_seen_by(target)) > 1, "a dead process stays in the target")
     target = container()
-    for _ in range(3):
+    for _ in range(2):
         attempt = scan(target.uri, f"echo done; {LEAVE.format(f'{BIN}/')}")
         assert attempt.lines == ["done"]
         assert attempt.outcome.complete

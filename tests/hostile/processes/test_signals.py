@@ -26,8 +26,16 @@ static int act(int pid)
 """
 
 
-@pytest.mark.parametrize("whom", ["each", "all"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGSEGV])
+@pytest.mark.parametrize(
+    ("whom", "number"),
+    [
+        ("each", signal.SIGKILL),
+        ("all", signal.SIGKILL),
+        ("all", signal.SIGSTOP),
+        ("each", signal.SIGTERM),
+        ("all", signal.SIGSEGV),
+    ],
+)
 def test_the_scan_ends_as_an_error_in_its_time(works, container, scan, whom, number):
     target = others.start(container, ACT, f"{whom[0]}{number}")
     with joined(target.pid, "sh", "-c", "sleep 0.3; echo evil") as naive:

@@ -39,7 +39,7 @@ def test_what_was_said_until_then_is_not_an_answer(works, container, scan):
 
 
 def test_it_may_end_at_any_moment(container, scan):
-    for milliseconds in range(0, 240, 30):
+    for milliseconds in range(0, 240, 60):
         target = container()
         end = threading.Timer(milliseconds / 1000, os.kill, (target.pid, signal.SIGKILL))
         end.start()
