@@ -75,6 +75,12 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "mount": (165, 40),
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+    "msgctl": (71, 187),
+    "msgget": (68, 186),
+    "msgrcv": (70, 188),
+    "msgsnd": (69, 189),
     "open_by_handle_at": (304, 265),
     "open_tree": (428, 428),
     "open_tree_attr": (467, 467),
@@ -89,8 +95,15 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "quotactl_fd": (443, 443),
     "reboot": (169, 142),
     "request_key": (249, 218),
+    "semctl": (66, 191),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semtimedop": (220, 192),
     "setns": (308, 268),
     "settimeofday": (164, 170),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "shmget": (29, 194),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "syslog": (103, 116),
@@ -100,7 +113,8 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
 }
 """Numbers on x86_64 and aarch64, from the kernel's tables (`syscall.tbl`).
 
-memfd_create is here because what is in such a file could be started although it is on no mount.
+memfd_create is here because what is in such a file could be started although it is on no mount; message
+queues, semaphores and shared memory because those of the target are on no mount either, sysvipc(7).
 """
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
 _NAMESPACES = 0x7E020000  # every CLONE_NEW* that clone(2) takes

@@ -1,79 +1,56 @@
-"""Targets with the capabilities to look through processes of others: trace them, reach their files."""
+"""Root of the target traces whatever joins its PID namespace, ptrace(2)."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.hostile.conftest import BIN, DAC_READ_SEARCH, DOCKER, SYS_PTRACE
+from tests.hostile.conftest import DAC_READ_SEARCH, DOCKER, SYS_PTRACE
+from tests.hostile.naive import joined
+from tests.hostile.processes import others
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
-# Looks through every process once a second and overwrites what the engine has written.
-FORGER = r"""
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-int main(void)
-{
-    FILE *log = fopen("/tmp/log", "w");
-    setvbuf(log, 0, _IONBF, 0);
-    for (;;) {
-        DIR *proc = opendir("/proc");
-        struct dirent *entry;
-        while ((entry = readdir(proc))) {
-            char path[300];
-            snprintf(path, sizeof path, "/proc/%s/root/sys/firmware/tmp/out", entry->d_name);
-            int fd = atoi(entry->d_name) > 1 ? open(path, O_WRONLY | O_TRUNC) : -1;
-            if (fd >= 0) {
-                write(fd, "forged\n", 7);
-                fprintf(log, "wrote %s\n", path);
-                pause();
-            }
-        }
-        closedir(proc);
-        fputs("looked\n", log);
-        sleep(1);
-    }
-}
-"""
-SEIZER = r"""
-#include <stdio.h>
+ACT = r"""
 #include <sys/ptrace.h>
-#include <unistd.h>
-int main(void)
+static int act(int pid)
 {
-    FILE *log = fopen("/tmp/log", "w");
-    setvbuf(log, 0, _IONBF, 0);
-    fputs("ready\n", log);
-    while (ptrace(PTRACE_SEIZE, 2, 0, 0))
-        ;
-    fputs("seized\n", log);
-    for (;;) pause();
+    return ptrace(PTRACE_SEIZE, pid, 0, 0) == 0;
 }
 """
-HONEST = f"echo honest > $HOME/out; {BIN}/sleep 2.5"
+
+
+def test_the_scan_is_not_traced(works, container, scan):
+    target = others.start(container, ACT)
+    with joined(target.pid, "sleep", "30", capabilities=others.POOR):
+        works(others.got(target), "it traces who has joined")
+    others.scanned_in_vain(target, scan)
 
 
 @pytest.mark.parametrize("caps", [SYS_PTRACE, DAC_READ_SEARCH, DOCKER | SYS_PTRACE])
-def test_a_target_that_could_look_through_the_engine_is_refused(container, scan, caps):
-    target = container(SEIZER, caps=caps)
-    target.wait_for("ready")
-    attempt = scan(target.uri, "exit 0", timeout=8)
+def test_a_target_that_could_trace_the_engine_is_refused(works, container, scan, caps):
+    target = others.start(container, ACT, caps=caps)
+    with joined(target.pid, "sleep", "30", capabilities=others.POOR):
+        works(others.got(target), "it traces who has joined")
+    before = others.told(target)
+    attempt = scan(target.uri, others.SCRIPT, timeout=8)
     assert "could forge the result" in str(attempt.error)
-    assert target.log() == "ready\n"
+    assert not attempt.outcome.complete
+    assert others.told(target) == before
 
 
-@pytest.mark.parametrize("caps", [DAC_READ_SEARCH, DOCKER])
-def test_a_running_engine_is_not_looked_through(container, scan, caps):
-    target = container(FORGER, caps=caps)
-    target.wait_for("looked")
-    attempt = scan(target.uri, HONEST, outputs=["out"], trust_target=True)
+def test_without_hidden_memory_the_engines_capability_shields_it(works, container, scan):
+    """The keeper, which has no capability, is then traced; it holds neither the stream nor a file."""
+    target = others.start(container, ACT)
+    attempt = scan(target.uri, others.SCRIPT, outputs=["out"], without=["hidden-memory"])
+    told = others.told(target)
+    works(min(told.met) in told.got, "it traces the keeper, which is not hidden")
+    assert set(told.got) == {min(told.met)}
+    assert len(told.met) >= 3
+    assert attempt.outcome.complete, attempt.error
+    assert attempt.lines == [others.ANSWER, "0"]
     assert attempt.outputs == {"out": b"honest\n"}
-    assert "wrote" not in target.log()
 
 
 def test_a_trusted_target_is_scanned_all_the_same(container, scan):
-    attempt = scan(container(caps=DOCKER | SYS_PTRACE).uri, HONEST, outputs=["out"], trust_target=True)
-    assert attempt.outputs == {"out": b"honest\n"}
+    attempt = scan(container(caps=DOCKER | SYS_PTRACE).uri, "echo honest", trust_target=True)
+    assert attempt.lines == ["honest"]

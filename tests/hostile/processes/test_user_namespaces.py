@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, NOBODY
@@ -60,8 +64,22 @@ int main(void)
 """
 
 
+@contextmanager
+def _joined(pid: int) -> Iterator[None]:
+    """A host program in all of a target's namespaces but its mounts, with every capability there."""
+    command = ["nsenter", "--target", str(pid), "--user", "--pid", "--net", "--ipc", "sleep", "30"]
+    with subprocess.Popen(command) as process:
+        yield
+        process.kill()
+
+
 @pytest.mark.parametrize(("user", "caps"), [(NOBODY, 0), (0, DOCKER)])
-def test_it_is_scanned_and_can_not_look_through_the_engine(container, scan, user, caps):
+def test_it_is_scanned_and_can_not_look_through_the_engine(works, container, scan, user, caps):
+    target = container(ROOT_OF_ITS_OWN, user=user, caps=caps)
+    target.wait_for("ready")
+    with _joined(target.pid):
+        target.wait_for("seized")
+    works("seized" in target.log(), "it traces who has joined its user namespace")
     target = container(ROOT_OF_ITS_OWN, user=user, caps=caps)
     target.wait_for("ready")
     script = f"{BIN}/id -u; echo honest > $HOME/out; for i in 1 2 3 4 5 6 7 8 9; do {BIN}/sleep 0.2; done"
