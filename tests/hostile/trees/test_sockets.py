@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, NOBODY, SYS_ADMIN
-from tests.hostile.test_process_names import NAMED
+from tests.hostile.processes.test_process_names import NAMED
 from toolkit.agent import snapshot
 from toolkit.agent.failure import AgentError
 
