@@ -1,4 +1,4 @@
-"""Files of the target are links through /proc's magic links, which lead to the root of whoever follows them."""
+"""Files of the target are links through magic links of /proc, which lead to the root of who follows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/dev/null and /dev/console are links to what is to be mounted elsewhere (CVE-2025-31133, CVE-2025-52565)."""
+"""/dev/null and /dev/console are links to where mounts should not go (CVE-2025-31133, CVE-2025-52565)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ int main(int count, char **arguments)
 MASK = 'mount --bind "$1/dev/null" "$1/etc/masked"; cat "$1/etc/masked"'
 ONTO = 'mount --bind "$1/etc/masked" "$1/dev/console"; cat "$2"'
 LOOK = (
-    f"{BIN}/stat -c '%F %N' /dev/null /dev/console; {BIN}/findmnt -no TARGET /dev/null; {BIN}/cat /etc/masked;"
-    f"{BIN}/stat -Lc %a,%t,%T /dev/null; {{ echo x >/dev/null; }} 2>/sys/firmware/tmp/said || echo refused"
+    f"{BIN}/stat -c '%F %N' /dev/null /dev/console; {BIN}/findmnt -no TARGET /dev/null;"
+    f"{BIN}/cat /etc/masked; {BIN}/stat -Lc %a,%t,%T /dev/null; {{ echo x >/dev/null; }} 2>/sys/firmware/tmp/said || echo refused"
 )
 
 
