@@ -6,7 +6,7 @@ import pytest
 
 from tests.hostile.conftest import BIN, DOCKER
 from tests.hostile.naive import from_outside, tool
-from tests.hostile.trees.ways import waits
+from tests.hostile.trees.ways import ready, waits
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -31,7 +31,7 @@ int main(void)
 
 def test_it_does_not_stop_the_survey(works, container, scan):
     target = container(LEASE, caps=DOCKER)
-    target.wait_for("ready")
+    ready(target)
     works(waits(tool("cat"), from_outside(target.pid, "/dev/shm/leased"), seconds=1), "cat has to wait")
     attempt = scan(target.uri, f"{BIN}/stat -c %s /dev/shm/leased", timeout=10)
     assert attempt.outcome.complete, attempt.error

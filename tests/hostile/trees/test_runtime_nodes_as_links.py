@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER
-from tests.hostile.trees.ways import SECRET, empty, privately
+from tests.hostile.trees.ways import SECRET, empty, privately, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -27,7 +27,8 @@ MASK = 'mount --bind "$1/dev/null" "$1/etc/masked"; cat "$1/etc/masked"'
 ONTO = 'mount --bind "$1/etc/masked" "$1/dev/console"; cat "$2"'
 LOOK = (
     f"{BIN}/stat -c '%F %N' /dev/null /dev/console; {BIN}/findmnt -no TARGET /dev/null;"
-    f"{BIN}/cat /etc/masked; {BIN}/stat -Lc %a,%t,%T /dev/null; {{ echo x >/dev/null; }} 2>/sys/firmware/tmp/said || echo refused"
+    f"{BIN}/cat /etc/masked; {BIN}/stat -Lc %a,%t,%T /dev/null;"
+    "{ echo x >/dev/null; } 2>/sys/firmware/tmp/said || echo refused"
 )
 
 
@@ -44,7 +45,7 @@ def test_nothing_is_mounted_through_them(works, container, scan, secret, tmp_pat
         (root / "etc/masked").write_text("to be masked\n")
 
     target = container(RELINK, core, caps=DOCKER, prepare=plant)
-    target.wait_for("ready")
+    ready(target)
     attempt = scan(target.uri, LOOK)
     assert attempt.outcome.complete, attempt.error
     assert attempt.lines == [

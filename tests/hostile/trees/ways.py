@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.hostile.conftest import Container
+from tests.hostile.naive import from_outside
+
 SECRET = "a secret of the host"
-LOG = 'static void say(const char *what) { FILE *f = fopen("/tmp/log", "a"); fputs(what, f); fclose(f); }\n'
-"""C of an attack that speaks in /tmp/log; `<stdio.h>` has to come before."""
 
 
 def empty(root: Path) -> Path:
@@ -51,3 +53,12 @@ def mounted(place: Path, *options: str) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def ready(target: Container, seconds: float = 10) -> None:
+    """Wait until an attack says that it is ready; it may not have begun its log yet."""
+    until = time.monotonic() + seconds
+    while not from_outside(target.pid, "/tmp/log").exists():
+        assert time.monotonic() < until, "the attack said nothing"
+        time.sleep(0.01)
+    target.wait_for("ready", seconds)
