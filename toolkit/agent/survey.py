@@ -112,8 +112,8 @@ def read_regular(path: str, limit: int = MAX_BYTES) -> bytes | None:
 def collect_dpkg_records(destination: Path) -> bool:
     """Make an admin directory for dpkg-query of `status.d`, where distroless images keep their records.
 
-    Returns whether there was anything to collect: a target with a status file of its own needs nothing. Raises
-    AgentError for more than can be read: a package left out would be one that is not there.
+    Returns whether there was anything to collect: a target with a status file of its own needs nothing.
+    Raises AgentError for more than can be read: a package left out would be one that is not there.
     """
     if os.path.lexists("/var/lib/dpkg/status"):
         return False
@@ -142,7 +142,7 @@ def _records(names: list[str]) -> Iterator[bytes]:
         content = read_regular(f"{_RECORDS}/{name}", _MAX_RECORD_BYTES + 1) or b""
         left -= len(content)
         if len(content) > _MAX_RECORD_BYTES or left < 0:
-            raise _too_much(f"more than {MAX_BYTES >> 20} MiB, or {_MAX_RECORD_BYTES >> 20} MiB in one record")
+            raise _too_much(f"more than {MAX_BYTES >> 20} MiB, or {_MAX_RECORD_BYTES >> 20} in one of them")
         if record := content.strip(b"\n"):
             yield record
 

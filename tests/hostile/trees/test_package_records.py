@@ -57,7 +57,7 @@ def test_sums_of_a_terabyte_are_not_read(works, scan, records):
     [
         ("Package: x\n", 20_000, "more than 10000 entries"),
         ("\n" * (1 << 20), 66, "more than 64 MiB"),
-        (f"Description: {'x' * (1 << 20)}\nPackage: hidden\n", 1, "1 MiB in one record"),
+        (f"Description: {'x' * (1 << 20)}\nPackage: hidden\n", 1, "or 1 in one of them"),
     ],
     ids=["many", "large together", "large"],
 )
