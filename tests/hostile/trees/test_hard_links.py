@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 WRITE = "for f in /etc/volume; do echo x >$f; done 2>/sys/firmware/tmp/said"
 TRY = (
-    f"{BIN}/cat /etc/volume; {BIN}/stat -c %h:%a /etc/volume; {BIN}/chmod 777 /etc/volume; {BIN}/touch /etc/volume;"
-    f"{BIN}/ln /etc/volume /etc/another; {WRITE}"
+    f"{BIN}/cat /etc/volume; {BIN}/stat -c %h:%a /etc/volume; {BIN}/chmod 777 /etc/volume;"
+    f"{BIN}/touch /etc/volume; {BIN}/ln /etc/volume /etc/another; {WRITE}"
 )
 
 
