@@ -42,6 +42,12 @@ def test_flags_of_stacked_mounts_are_matched_in_order():
     assert lines == ["91 rw,relatime", "92 rw,relatime", "93 ro,nosuid"]
 
 
+def test_flags_of_a_root_that_is_covered_are_its_own():
+    ours = [mounts.Mount(91, "/x/empty", "ro", "overlay"), mounts.Mount(92, "/x/empty", "ro", "tmpfs")]
+    table = [mounts.Mount(1, "/", "rw", "overlay"), mounts.Mount(2, "/", "rw,nosuid", "tmpfs")]
+    assert mounts.original_flags(ours, "/x/empty", table).splitlines() == ["91 rw", "92 rw,nosuid"]
+
+
 @pytest.mark.parametrize(
     "kind", ["fuse.sshfs", "fuseblk", "fuse", "nfs", "nfs4", "cifs", "9p", "ceph", "autofs"]
 )
