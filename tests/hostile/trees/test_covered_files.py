@@ -5,21 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN
-from tests.hostile.trees.ways import ready
+from tests.hostile.trees.ways import MAKE, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 COVER = r"""
-#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
-static void make(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    fputs(text, file);
-    fclose(file);
-}
 int main(void)
 {
     mount("t", "/mnt", "tmpfs", 0, 0);
@@ -48,7 +41,7 @@ def test_what_the_processes_see_is_scanned(works, container, scan):
         (root / "lib").mkdir()
         (root / "lib/innocent").write_text("innocent\n")
 
-    target = container(COVER, caps=DOCKER | SYS_ADMIN, prepare=plant)
+    target = container(MAKE + COVER, caps=DOCKER | SYS_ADMIN, prepare=plant)
     ready(target)
     layers = "".join((target.folder / layer / "etc/passwd").read_text() for layer in ("lower",))
     works(

@@ -8,23 +8,16 @@ import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN
 from tests.hostile.naive import tool
-from tests.hostile.trees.ways import output, ready
+from tests.hostile.trees.ways import MAKE, output, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 CHANGE = r"""
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
-static void make(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    fputs(text, file);
-    fclose(file);
-}
 static void tree(const char *place, const char *text)
 {
     const char *directories[] = {"etc", "tmp", "proc", "sys"};
@@ -76,7 +69,7 @@ FLAGS = f"{BIN}/python3 -c 'import os; print(os.statvfs(\"/\").f_flag & (os.ST_R
 
 @pytest.mark.parametrize("how", ["elsewhere", "covered", "detached"])
 def test_the_processes_own_root_is_scanned_or_none(works, container, scan, how):
-    target = container(CHANGE, how, caps=DOCKER | SYS_ADMIN)
+    target = container(MAKE + CHANGE, how, caps=DOCKER | SYS_ADMIN)
     ready(target)
     said = output(tool("nsenter"), "--target", str(target.pid), "--mount", "/attack", "cat")
     works("the namespace's" in said, "a program that joins the mount namespace reads another file")

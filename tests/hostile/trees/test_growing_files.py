@@ -6,22 +6,20 @@ import pytest
 
 from tests.hostile.conftest import BIN
 from tests.hostile.naive import from_outside, tool
-from tests.hostile.trees.ways import ready, waits
+from tests.hostile.trees.ways import MAKE, ready, waits
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 # What is added are holes, which take no memory.
 GROW = r"""
 #include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 int main(void)
 {
     int fd = open("/dev/shm/growing", O_WRONLY | O_CREAT, 0644);
     write(fd, "ID=growing\n", 11);
     symlink("/dev/shm/growing", "/etc/os-release");
-    fputs("ready\n", fopen("/tmp/log", "w"));
-    fflush(0);
+    make("/tmp/log", "ready\n");
     for (long size = 1 << 20;; size += 1 << 28) {
         ftruncate(fd, size);
         usleep(1000);
@@ -31,7 +29,7 @@ int main(void)
 
 
 def test_the_survey_ends_and_a_control_ends_with_the_deadline(works, container, scan):
-    target = container(GROW)
+    target = container(MAKE + GROW)
     ready(target)
     works(waits(tool("wc"), "-l", from_outside(target.pid, "/dev/shm/growing"), seconds=1), "wc does not end")
     attempt = scan(target.uri, f"{BIN}/head -n1 /etc/os-release; {BIN}/wc -l /etc/os-release", timeout=3)

@@ -6,15 +6,13 @@ import pytest
 
 from tests.hostile.conftest import BIN, DOCKER
 from tests.hostile.naive import from_outside, tool
-from tests.hostile.trees.ways import ready, waits
+from tests.hostile.trees.ways import MAKE, ready, waits
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 LEASE = r"""
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <unistd.h>
 int main(void)
 {
@@ -22,15 +20,14 @@ int main(void)
     signal(SIGIO, SIG_IGN);
     write(fd, "ID=leased\n", 10);
     symlink("/dev/shm/leased", "/etc/os-release");
-    fputs(fcntl(fd, F_SETLEASE, F_WRLCK) ? "refused\n" : "ready\n", fopen("/tmp/log", "w"));
-    fflush(0);
+    make("/tmp/log", fcntl(fd, F_SETLEASE, F_WRLCK) ? "refused\n" : "ready\n");
     for (;;) pause();
 }
 """
 
 
 def test_it_does_not_stop_the_survey(works, container, scan):
-    target = container(LEASE, caps=DOCKER)
+    target = container(MAKE + LEASE, caps=DOCKER)
     ready(target)
     works(waits(tool("cat"), from_outside(target.pid, "/dev/shm/leased"), seconds=1), "cat has to wait")
     attempt = scan(target.uri, f"{BIN}/stat -c %s /dev/shm/leased", timeout=10)

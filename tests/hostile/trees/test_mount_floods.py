@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN
-from tests.hostile.trees.ways import output, ready
+from tests.hostile.trees.ways import MAKE, output, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 FLOOD = r"""
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -32,8 +31,7 @@ int main(int count, char **arguments)
         if (mount("/tmp", name, "", MS_BIND, 0))
             return 2;
     }
-    fputs("ready\n", fopen("/tmp/log", "w"));
-    fflush(0);
+    make("/tmp/log", "ready\n");
     for (;;) pause();
 }
 """
@@ -42,7 +40,7 @@ PASS_ON = 'table=$(cat "/proc/$1/mountinfo") && env table="$table" true'
 
 @pytest.mark.parametrize(("mounts", "deep"), [(3000, 1), (4600, 15)])
 def test_the_scan_ends_in_time_with_the_truth(works, container, scan, mounts, deep):
-    target = container(FLOOD, str(mounts), str(deep), caps=DOCKER | SYS_ADMIN)
+    target = container(MAKE + FLOOD, str(mounts), str(deep), caps=DOCKER | SYS_ADMIN)
     ready(target, 30)
     said = output("sh", "-c", PASS_ON, "naive", str(target.pid))
     works("Argument list too long" in said, "a shell can't pass the table on")

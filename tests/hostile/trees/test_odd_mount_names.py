@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN
-from tests.hostile.trees.ways import ready
+from tests.hostile.trees.ways import MAKE, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -22,7 +22,6 @@ NAMES = (
     "g\x0b\x1c\u2028g",
 )
 MOUNTER = r"""
-#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,11 +32,9 @@ int main(int count, char **arguments)
         mkdir(arguments[i], 0755);
         mount("t", arguments[i], "tmpfs", MS_NOSUID | MS_NOATIME, 0);
         chdir(arguments[i]);
-        fputs("mounted\n", fopen("file", "w"));
-        fflush(0);
+        make("file", "mounted\n");
     }
-    fputs("ready\n", fopen("/tmp/log", "w"));
-    fflush(0);
+    make("/tmp/log", "ready\n");
     for (;;) pause();
 }
 """
@@ -47,7 +44,7 @@ LOOK = f"{BIN}/cat /mnt/*/file; for d in /mnt/*; do {BIN}/findmnt -no OPTIONS --
 
 
 def test_each_is_entered_and_known_by_its_name(works, container, scan):
-    target = container(MOUNTER, *NAMES, caps=DOCKER | SYS_ADMIN)
+    target = container(MAKE + MOUNTER, *NAMES, caps=DOCKER | SYS_ADMIN)
     ready(target)
     table = Path(f"/proc/{target.pid}/mounts").read_bytes()
     points = [line.split()[1] for line in table.decode(errors="replace").splitlines() if " /mnt/" in line]

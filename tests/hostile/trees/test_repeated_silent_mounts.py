@@ -8,7 +8,7 @@ import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN
 from tests.hostile.naive import from_outside, tool
-from tests.hostile.trees.ways import ready, waits
+from tests.hostile.trees.ways import MAKE, ready, waits
 
 pytestmark = [
     pytest.mark.root,
@@ -18,7 +18,6 @@ pytestmark = [
 
 BINDER = r"""
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -36,15 +35,14 @@ int main(int count, char **arguments)
         mkdir(text, 0755);
         mount("/mnt/0", text, "", MS_BIND, 0);
     }
-    fputs("ready\n", fopen("/tmp/log", "w"));
-    fflush(0);
+    make("/tmp/log", "ready\n");
     for (;;) pause();
 }
 """
 
 
 def test_all_are_left_out_in_time(works, container, scan):
-    target = container(BINDER, "2500", caps=DOCKER | SYS_ADMIN)
+    target = container(MAKE + BINDER, "2500", caps=DOCKER | SYS_ADMIN)
     ready(target)
     works(waits(tool("ls"), from_outside(target.pid, "/mnt/2499")), "ls waits for ever")
     attempt = scan(target.uri, f"{BIN}/ls /mnt/2499; {BIN}/ls /mnt | {BIN}/wc -l", timeout=10)

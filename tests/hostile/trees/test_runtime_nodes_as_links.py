@@ -5,20 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER
-from tests.hostile.trees.ways import SECRET, empty, privately, ready
+from tests.hostile.trees.ways import MAKE, SECRET, empty, privately, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 RELINK = r"""
-#include <stdio.h>
 #include <unistd.h>
 int main(int count, char **arguments)
 {
     unlink("/dev/null");
     symlink(arguments[1], "/dev/null");
     symlink(arguments[1], "/dev/console");
-    fputs("ready\n", fopen("/tmp/log", "w"));
-    fflush(0);
+    make("/tmp/log", "ready\n");
     for (;;) pause();
 }
 """
@@ -44,7 +42,7 @@ def test_nothing_is_mounted_through_them(works, container, scan, secret, tmp_pat
     def plant(root):
         (root / "etc/masked").write_text("to be masked\n")
 
-    target = container(RELINK, core, caps=DOCKER, prepare=plant)
+    target = container(MAKE + RELINK, core, caps=DOCKER, prepare=plant)
     ready(target)
     attempt = scan(target.uri, LOOK)
     assert attempt.outcome.complete, attempt.error

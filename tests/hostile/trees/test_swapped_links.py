@@ -10,22 +10,18 @@ import pytest
 
 from tests.hostile.conftest import BIN, Container
 from tests.hostile.naive import from_outside
-from tests.hostile.trees.ways import SECRET, ready
+from tests.hostile.trees.ways import MAKE, SECRET, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 SWAP = r"""
-#define _GNU_SOURCE
 #include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 int main(int count, char **arguments)
 {
-    fputs("ID=mine\n", fopen("/etc/os-release", "w"));
-    fflush(0);
+    make("/etc/os-release", "ID=mine\n");
     symlink(arguments[1], "/etc/other");
-    fputs("ready\n", fopen("/tmp/log", "w"));
-    fflush(0);
+    make("/tmp/log", "ready\n");
     for (;;) {
         renameat2(AT_FDCWD, "/etc/os-release", AT_FDCWD, "/etc/other", RENAME_EXCHANGE);
         usleep(20);
@@ -44,7 +40,7 @@ def _careful_script(target: Container) -> str:
 
 
 def test_it_never_leads_out(works, container, scan, secret):
-    target = container(SWAP, str(secret))
+    target = container(MAKE + SWAP, str(secret))
     ready(target)
     works(_careful_script(target), "a script that looks first reads the host's file all the same")
     for _ in range(10):

@@ -9,21 +9,14 @@ import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN, Container
 from tests.hostile.naive import from_outside
-from tests.hostile.trees.ways import ready
+from tests.hostile.trees.ways import MAKE, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 SWAP = r"""
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <unistd.h>
-static void make(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    fputs(text, file);
-    fclose(file);
-}
 int main(int count, char **arguments)
 {
     make("/etc/passwd", "honest\n");
@@ -56,7 +49,7 @@ def _contradiction(target: Container) -> bool:
 
 @pytest.mark.parametrize("pause", [100, 20_000])
 def test_content_and_table_are_of_one_moment(works, container, scan, pause):
-    target = container(SWAP, str(pause), caps=DOCKER | SYS_ADMIN)
+    target = container(MAKE + SWAP, str(pause), caps=DOCKER | SYS_ADMIN)
     ready(target)
     works(_contradiction(target), "a script reads the forged file of which the table says nothing")
     complete = 0

@@ -12,6 +12,17 @@ from tests.hostile.conftest import Container
 from tests.hostile.naive import from_outside
 
 SECRET = "a secret of the host"
+MAKE = r"""
+#define _GNU_SOURCE
+#include <stdio.h>
+static void make(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    fputs(text, file);
+    fclose(file);
+}
+"""
+"""Put before the C of an attack: `make` writes a file, such as /tmp/log."""
 
 
 def empty(root: Path) -> Path:
