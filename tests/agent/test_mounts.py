@@ -58,3 +58,15 @@ def test_file_systems_that_may_never_answer_are_known(kind):
 @pytest.mark.parametrize("kind", ["ext4", "overlay", "tmpfs", "fusectl", "nfsd", "proc", "xfs"])
 def test_others_are_not(kind):
     assert not mounts.REMOTE.match(kind)
+
+
+def test_an_overlay_is_as_silent_as_its_layers():
+    lines = [
+        "20 1 0:20 / /x rw - overlay overlay rw,lowerdir=/var/lib/a:/var/lib/b",
+        "21 20 0:21 / /x/f rw - fuse.evil evil rw",
+        r"22 20 0:22 / /x/o rw - overlay overlay rw,lowerdir=/home:/f/sub\040dir,upperdir=/u,workdir=/w",
+        "23 20 0:23 / /x/p rw - overlay overlay rw,lowerdir=/food,upperdir=/u,workdir=/w",
+        "24 20 0:24 / /x/v rw - virtiofs share rw",
+    ]
+    table = mounts.parse("\n".join(lines).encode(), "/x")
+    assert [mount.mount_id for mount in mounts.remote(table, "/x")] == [21, 24, 22]
