@@ -37,8 +37,8 @@ def test_a_control_that_reads_on_ends_with_the_deadline(works, planted, scan):
     uri, seen = planted("pid", _plant)
     works(waits(tool("cat"), seen / "etc/passwd"), "cat does not end")
     attempt = scan(
-        uri, f"{BIN}/cat /etc/passwd >/sys/firmware/tmp/out; {BIN}/tail -n1 /etc/passwd", timeout=3
+        uri, f"{BIN}/cat /etc/passwd >/sys/firmware/tmp/out; {BIN}/tail -n1 /etc/passwd", timeout=2
     )
-    assert attempt.error is None or "did not finish in time" in str(attempt.error)
+    assert "did not finish in time" in str(attempt.error)
     assert attempt.lines == []
     assert attempt.seconds < 10

@@ -32,7 +32,7 @@ def test_the_survey_ends_and_a_control_ends_with_the_deadline(works, container, 
     target = container(MAKE + GROW)
     ready(target)
     works(waits(tool("wc"), "-l", from_outside(target.pid, "/dev/shm/growing"), seconds=1), "wc does not end")
-    attempt = scan(target.uri, f"{BIN}/head -n1 /etc/os-release; {BIN}/wc -l /etc/os-release", timeout=3)
+    attempt = scan(target.uri, f"{BIN}/head -n1 /etc/os-release; {BIN}/wc -l /etc/os-release", timeout=2)
     assert attempt.outcome.facts["os_release"] == {"ID": "growing"}
     assert attempt.lines == ["ID=growing"]
     assert "did not finish in time" in str(attempt.error)
