@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN
 from tests.hostile.naive import from_outside, tool
+from tests.hostile.trees import fuse
 from tests.hostile.trees.ways import MAKE, ready, waits
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.bundle,
-    pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="needs /dev/fuse"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.bundle, fuse.NEEDED]
 
 BINDER = r"""
 #include <fcntl.h>

@@ -5,28 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN
-from tests.hostile.trees.fuse import SILENT
+from tests.hostile.trees import fuse
 from tests.hostile.trees.joining import join
 from tests.hostile.trees.ways import ready
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.bundle,
-    pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="needs /dev/fuse"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.bundle, fuse.NEEDED]
 
 MAIN = r"""
 int main(int count, char **arguments)
 {
     int fd;
-    log = fopen("/tmp/log", "w");
-    setvbuf(log, 0, _IONBF, 0);
-    mknod("/dev/fuse", S_IFCHR | 0666, makedev(10, 229));
+    begin();
     switch (arguments[1][0]) {
     case 'n': /* named so that the line in mountinfo seems to end early */
         fd = silent("/mnt/a\x0b");
@@ -69,7 +62,7 @@ for name in os.listdir("/mnt"):
 
 @pytest.mark.parametrize("where", ["named", "under", "within"])
 def test_it_is_not_in_the_copy(works, container, scan, where):
-    target = container(SILENT + MAIN, where, caps=DOCKER | SYS_ADMIN)
+    target = container(fuse.SILENT + MAIN, where, caps=DOCKER | SYS_ADMIN)
     ready(target)
     before = target.log()
     attempt = scan(target.uri, SCRIPT, timeout=5)

@@ -6,27 +6,20 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.hostile.conftest import DOCKER, SYS_ADMIN
 from tests.hostile.naive import tool
-from tests.hostile.trees.fuse import SILENT
+from tests.hostile.trees import fuse
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.bundle,
-    pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="needs /dev/fuse"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.bundle, fuse.NEEDED]
 
 MAIN = r"""
 int main(int count, char **arguments)
 {
     int fd;
-    log = fopen("/tmp/log", "w");
-    setvbuf(log, 0, _IONBF, 0);
-    mknod("/dev/fuse", S_IFCHR | 0666, makedev(10, 229));
+    begin();
     fd = silent("/mnt/a");
     if (fork()) {
         usleep(200000);
@@ -42,7 +35,7 @@ int main(int count, char **arguments)
 
 
 def test_it_is_refused_and_asked_nothing(works, container, scan):
-    target = container(SILENT + MAIN, caps=DOCKER | SYS_ADMIN)
+    target = container(fuse.SILENT + MAIN, caps=DOCKER | SYS_ADMIN)
     log = target.folder / "upper/tmp/log"
     until = time.monotonic() + 10
     while not log.exists() or "ready" not in log.read_text():
