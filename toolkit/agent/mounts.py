@@ -115,9 +115,8 @@ def original_flags(ours: list[Mount], prefix: str, original: list[Mount]) -> str
     for mount in original:
         waiting.setdefault(mount.point, []).append(mount.options)
     lines = []
-    root = [mount for mount in ours if mount.point == prefix][
-        -1:
-    ]  # those below it are ours, not the target's
+    root = [mount for mount in ours if mount.point == prefix]
+    del root[: max(0, len(root) - len(waiting.get("/", [])))]  # those below are ours, not the target's
     within = [mount for mount in ours if mount.point.startswith(prefix + "/")]
     for mount in root + within:
         options = waiting.get(mount.point.removeprefix(prefix) or "/")

@@ -1,60 +1,35 @@
-"""A target that may mount puts files of its own, or another PID namespace's processes, over its /proc."""
+"""A target that may mount puts files of its own over those of its /proc."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, SYS_ADMIN
+from tests.hostile.naive import from_outside
+from tests.hostile.trees.ways import MAKE, ready
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 FORGER = r"""
-#define _GNU_SOURCE
-#include <sched.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 int main(int count, char **arguments)
 {
-    FILE *log = fopen("/tmp/log", "w"), *file = fopen("/tmp/forged", "w");
-    int failed = 0;
-    fputs("Name:\tnice\nUid:\t65532\t65532\t65532\t65532\nNSpid:\t1\nCapEff:\t0\nSeccomp:\t2\n", file);
-    fclose(file);
-    if (!strcmp(arguments[1], "status"))
-        failed = mount("/tmp/forged", "/proc/1/status", "", MS_BIND, 0);
-    else if (!strcmp(arguments[1], "other"))
-        failed = !fork() ? (pause(), 0) : mount("/proc/2", "/proc/1", "", MS_BIND, 0);
-    else if (!strcmp(arguments[1], "sysctl"))
-        failed = mount("t", "/proc/sys/kernel", "tmpfs", 0, "");
-    else if (!strcmp(arguments[1], "cmdline"))
-        failed = mount("/tmp/forged", "/proc/cmdline", "", MS_BIND, 0);
-    else if (!strcmp(arguments[1], "tmpfs"))
-        failed = mount("t", "/proc", "tmpfs", 0, "") || mkdir("/proc/1", 0755) || mkdir("/proc/1/ns", 0755);
-    else if (!strcmp(arguments[1], "namespace")) {
-        unshare(CLONE_NEWPID);
-        if (!fork()) {
-            failed = mount("proc", "/proc", "proc", 0, "");
-            fputs(failed ? "failed\n" : "ready\n", log);
-            fflush(log);
-            for (;;) pause();
-        }
-        for (;;) pause();
-    }
-    fputs(failed ? "failed\n" : "ready\n", log);
-    fflush(log);
+    make("/tmp/forged", "Name:\tnice\nUid:\t65532\t65532\t65532\t65532\nNSpid:\t1\nCapEff:\t0\n");
+    int failed = mount("/tmp/forged", arguments[1], "", MS_BIND, 0);
+    make("/tmp/log", failed ? "failed\n" : "ready\n");
     for (;;) pause();
 }
 """
 
 
-@pytest.mark.parametrize("how", ["status", "other", "sysctl", "cmdline", "tmpfs", "namespace"])
-def test_it_is_refused(container, scan, how):
-    target = container(FORGER, how, caps=DOCKER | SYS_ADMIN)
-    target.wait_for("ready")
-    attempt = scan(target.uri, f"{BIN}/cat /proc/$BARESCAN_TARGET_PID/status")
-    assert "/proc" in str(attempt.error)
+@pytest.mark.parametrize("name", ["1/status", "sys/kernel/osrelease", "cmdline", "1/mounts", "1/mountinfo"])
+def test_it_is_refused(works, container, scan, name):
+    target = container(MAKE + FORGER, f"/proc/{name}", caps=DOCKER | SYS_ADMIN)
+    ready(target)
+    works("nice" in from_outside(target.pid, f"/proc/{name}").read_text(), "a script believes what is there")
+    attempt = scan(target.uri, f"{BIN}/cat /proc/{name}")
+    assert f"the target has covered '/proc/{name}'" in str(attempt.error)
     assert attempt.lines == []
 
 

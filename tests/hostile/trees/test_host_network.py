@@ -1,19 +1,27 @@
-"""A tree that is not running shows nothing of the host's network."""
+"""A tree that is not running is to show what the host's network is like."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import socket
 
 import pytest
 
 from tests.hostile.conftest import BIN
+from tests.hostile.naive import tool, visit
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
+LOOK = f"{BIN}/ls /sys/class/net; {BIN}/ip -o link | {BIN}/wc -l; {BIN}/ss -Hlntux | {BIN}/wc -l"
 
-def test_only_the_loopback_interface_is_seen(scan, tmp_path):
-    for name in ("proc", "sys", "dev", "etc"):
-        (tmp_path / name).mkdir()
-    script = f"{BIN}/ls /sys/class/net; {BIN}/ip -o link | {BIN}/wc -l"
-    assert scan(f"rootfs://{tmp_path}", script).lines == ["lo", "1"]
-    assert "lo" in [entry.name for entry in Path("/sys/class/net").iterdir()]
+
+@pytest.mark.parametrize("kind", ["rootfs", "image"])
+def test_only_an_empty_network_is_seen(works, planted, scan, kind):
+    uri, tree = planted(kind, lambda root: None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = f"0100007F:{listener.getsockname()[1]:04X}"
+        works(
+            port in visit(tree, [tool("cat"), "/proc/net/tcp"]).output, "the chroot shows the host's sockets"
+        )
+        attempt = scan(uri, f"{LOOK}; {BIN}/grep -c {port} /proc/net/tcp")
+    assert attempt.outcome.complete, attempt.error
+    assert attempt.lines == ["lo", "1", "0", "0"]
