@@ -65,16 +65,6 @@ def test_the_filter_answers_as_described(name):
         assert answer(architecture.other_abi + 1) == _refused(errno.EPERM)
 
 
-# The handle of a root directory is easily guessed; from there everything behind a mounted file is in reach.
-HANDLE = """
-import ctypes, os, platform, struct
-libc = ctypes.CDLL(None, use_errno=True)
-number = {"x86_64": 304, "aarch64": 265}[platform.machine()]
-mounted = os.open("/etc/hosts", os.O_RDONLY)
-handle = ctypes.create_string_buffer(struct.pack("IiII", 8, 1, 2, 0), 16)
-found = libc.syscall(number, mounted, handle, os.O_RDONLY | os.O_DIRECTORY)
-print(ctypes.get_errno() if found < 0 else os.listdir(found))
-"""
 CALLS = """
 import ctypes, os, socket
 libc = ctypes.CDLL(None, use_errno=True)
@@ -96,16 +86,6 @@ if os.fork() == 0:
     os._exit(0)
 print("fork", os.wait()[1])
 """
-
-
-@pytest.mark.root
-@pytest.mark.bundle
-def test_a_handle_opens_no_file_of_the_host(container, scan, tmp_path):
-    hosts = tmp_path / "hosts"
-    hosts.write_text("127.0.0.1 localhost\n")
-    target = container(files={"/etc/hosts": str(hosts)})
-    attempt = scan(target.uri, f"{BIN}/python3 -I -S -c '{HANDLE}'")
-    assert attempt.lines == [str(errno.EPERM)], attempt.outcome.stderr
 
 
 @pytest.mark.root
