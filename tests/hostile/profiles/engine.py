@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.hostile.conftest import BIN, Attempt
-from tests.hostile.naive import joined
+from tests.hostile.naive import joined, tool, visit
 from tests.hostile.planted.payload import write
 
 ANSWER = "what the target itself has to say"
@@ -62,3 +62,8 @@ def naively(pid: int, source: str, capabilities: str = "") -> list[str]:
     command = [sys.executable, "-I", "-S", "-c", source]
     with joined(pid, *command, capabilities=capabilities) as process:
         return process.communicate(timeout=_SECONDS)[0].splitlines()
+
+
+def in_chroot(tree: Path, source: str) -> list[str]:
+    """Return what the same attack says where root's Python runs it in a chroot of the target's tree."""
+    return visit(tree, [tool("python3"), "-I", "-S", "-c", source]).output.splitlines()
