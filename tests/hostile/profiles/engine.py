@@ -6,7 +6,10 @@ script can do that is run as the engine: it is the same process with the same ri
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -67,3 +70,19 @@ def naively(pid: int, source: str, capabilities: str = "") -> list[str]:
 def in_chroot(tree: Path, source: str) -> list[str]:
     """Return what the same attack says where root's Python runs it in a chroot of the target's tree."""
     return visit(tree, [tool("python3"), "-I", "-S", "-c", source]).output.splitlines()
+
+
+def running(mark: str) -> list[int]:
+    """Return the processes of this host that have a text in their command line."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def end(mark: str) -> None:
+    """Kill what a control left running."""
+    for pid in running(mark):
+        os.kill(pid, signal.SIGKILL)
