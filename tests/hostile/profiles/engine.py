@@ -13,9 +13,12 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.hostile.conftest import BIN, Attempt
 from tests.hostile.naive import joined, tool, visit
 from tests.hostile.planted.payload import write
+from toolkit.agent import landlock
 
 ANSWER = "what the target itself has to say"
 _FILE = "/etc/answer"
@@ -86,3 +89,10 @@ def end(mark: str) -> None:
     """Kill what a control left running."""
     for pid in running(mark):
         os.kill(pid, signal.SIGKILL)
+
+
+def needs_landlock(version: int = 1) -> None:
+    """Skip what only Landlock holds back, or only a version of it, where this kernel has none."""
+    found, why = landlock.version()
+    if found < version:
+        pytest.skip(why or f"needs Landlock's interface {version}, this kernel has {found}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.profiles.engine import TRIED, answered, malicious, naively
+from tests.hostile.profiles.engine import TRIED, answered, malicious, naively, needs_landlock
 from tests.hostile.profiles.listener import ABSTRACT, listening, visits
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
@@ -28,6 +28,8 @@ def test_the_daemon_hears_nothing(works, container, scan, without):
     had = naively(target.pid, ATTACK)
     had_visits = visits(target)
     works(had == ["order done", "pose done"] and had_visits == ["abstract"], "root's script is heard")
+    if "system-calls" in without:
+        needs_landlock(6)
     order, pose = answered(scan(target.uri, malicious(ATTACK), without=without))
     assert order != "order done"
     assert without or pose == "pose EAFNOSUPPORT"

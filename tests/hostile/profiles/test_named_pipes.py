@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.naive import from_outside
-from tests.hostile.profiles.engine import TRIED, answered, malicious, plant
+from tests.hostile.profiles.engine import TRIED, answered, malicious, needs_landlock, plant
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -48,6 +48,7 @@ def _prepare(root: Path) -> None:
 
 @pytest.mark.parametrize("without", [[], ["system-calls"], ["read-only"]])
 def test_no_order_gets_into_it(works, container, scan, without):
+    needs_landlock()
     target = container(DAEMON, prepare=_prepare)
     target.wait_for("ready")
     from_outside(target.pid, "/run/orders").write_bytes(b"start")
@@ -58,6 +59,7 @@ def test_no_order_gets_into_it(works, container, scan, without):
 
 
 def test_without_landlock_it_would(container, scan):
+    needs_landlock()
     target = container(DAEMON, prepare=_prepare)
     target.wait_for("ready")
     answered(scan(target.uri, malicious(ATTACK), without=["landlock"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.profiles.engine import TRIED, answered, malicious, naively, plant
+from tests.hostile.profiles.engine import TRIED, answered, malicious, naively, needs_landlock, plant
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -47,6 +47,7 @@ WAYS = 6
 
 @pytest.mark.parametrize("without", [[], ["system-calls"], ["read-only", "nosuid"], ["scopes"]])
 def test_none_of_it_is_opened(works, container, scan, without):
+    needs_landlock()
     target = container(HOLDER, prepare=plant)
     target.wait_for("ready")
     had = naively(target.pid, ATTACK % ((target.pid,) * WAYS))

@@ -14,7 +14,7 @@ import pytest
 
 from tests.hostile.conftest import BIN
 from tests.hostile.naive import from_outside
-from tests.hostile.profiles.engine import ANSWER
+from tests.hostile.profiles.engine import ANSWER, needs_landlock
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -43,6 +43,7 @@ def _attack(other: int) -> str:
 
 @pytest.mark.parametrize("without", [[], ["scopes"], ["system-calls"]])
 def test_only_the_target_is_read(works, two, scan, without):
+    needs_landlock()
     target, other = two
     works(from_outside(other, "/mnt/file").read_text() == f"{SECRET}\n", "root reads both containers' files")
     attempt = scan(f"pid://{target}", _attack(other), trust_target=True, without=without)

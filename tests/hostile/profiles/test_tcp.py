@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.profiles.engine import TRIED, answered, malicious, naively
+from tests.hostile.profiles.engine import TRIED, answered, malicious, naively, needs_landlock
 from tests.hostile.profiles.listener import METADATA, TCP, listening, visits
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
@@ -30,6 +30,8 @@ def test_no_service_is_reached(works, container, scan, without):
     had_visits = visits(target)
     works({"loopback done", "metadata done"} <= set(had) and len(had_visits) >= 2, "both services are reached")
     attack = ATTACK if "system-calls" in without else ATTACK + MULTIPATH
+    if "system-calls" in without:
+        needs_landlock(4)
     said = answered(scan(target.uri, malicious(attack), without=without))
     assert {line.split()[0] for line in said} >= {"loopback", "metadata"}
     assert not any(line.endswith("done") for line in said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.naive import from_outside
-from tests.hostile.profiles.engine import TRIED, answered, malicious, plant
+from tests.hostile.profiles.engine import TRIED, answered, malicious, needs_landlock, plant
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -21,6 +21,7 @@ HOSTS = "127.0.0.1 localhost\n"
 
 @pytest.mark.parametrize("without", [[], ["read-only"], ["system-calls"]])
 def test_the_file_stays_as_it_was(works, container, scan, tmp_path, without):
+    needs_landlock()
     hosts, others = tmp_path / "hosts", tmp_path / "others"
     for file in (hosts, others):
         file.write_text(HOSTS)
