@@ -115,10 +115,10 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
 }
 """Numbers on x86_64 and aarch64, from the kernel's tables (`syscall.tbl`).
 
-memfd_create is here because what is in such a file could be started although it is on no mount; System V's and
-POSIX's means of communication because they belong to the target's IPC namespace, which the scan joins, and
-outlive it, sysvipc(7), mq_overview(7); flock because a file that is open for reading only can be locked with it
-against the target.
+memfd_create is here because what is in such a file could be started although it is on no mount; System V's
+and POSIX's means of communication because they belong to the target's IPC namespace, which the scan joins,
+and outlive it, sysvipc(7), mq_overview(7); flock because a file that is open for reading only can be locked
+with it against the target.
 """
 _CLONE, _CLONE3, _FCNTL, _SOCKET = (56, 220), (435, 435), (72, 25), (41, 198)
 _SET_LEASE = 1024  # F_SETLEASE in linux/fcntl.h: has the target wait when it opens a file of its own

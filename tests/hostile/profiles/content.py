@@ -39,7 +39,8 @@ _DOCUMENT = """<?xml version="1.0" encoding="utf-8"?>
 <definitions><definition id="oval:x:def:1" version="1" class="compliance"><metadata><title>t</title>
 <description>d</description></metadata><criteria><criterion test_ref="oval:x:tst:1"/></criteria></definition>
 </definitions><tests><ind:textfilecontent54_test id="oval:x:tst:1" version="1" check="all" comment="c"
- check_existence="at_least_one_exists"><ind:object object_ref="oval:x:obj:1"/></ind:textfilecontent54_test></tests>
+ check_existence="at_least_one_exists">
+<ind:object object_ref="oval:x:obj:1"/></ind:textfilecontent54_test></tests>
 <objects><ind:textfilecontent54_object id="oval:x:obj:1" version="1"><ind:filepath>{file}</ind:filepath>
 <ind:pattern operation="pattern match">^(.*)$</ind:pattern><ind:instance datatype="int">1</ind:instance>
 </ind:textfilecontent54_object></objects></oval_definitions></ds:component>
@@ -52,5 +53,11 @@ _DOCUMENT = """<?xml version="1.0" encoding="utf-8"?>
 def data_stream(script: str, file: str) -> str:
     """Return the data stream: a script that oscap may run, and a file that must be there."""
     return _DOCUMENT.format(
-        time=_TIME, title=TITLE, profile=PROFILE, attack=ATTACK, honest=HONEST, script=escape(script), file=file
+        time=_TIME,
+        title=TITLE,
+        profile=PROFILE,
+        attack=ATTACK,
+        honest=HONEST,
+        script=escape(script),
+        file=file,
     )

@@ -1,4 +1,4 @@
-"""A target that listens on every kind of socket that a profile might want to talk to, and notes each visit."""
+"""A target that listens on every kind of socket that a profile might talk to, and notes each visit."""
 
 from __future__ import annotations
 

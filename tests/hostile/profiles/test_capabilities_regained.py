@@ -10,8 +10,8 @@ from tests.hostile.profiles.engine import TRIED, answered, malicious, naively, p
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
-# capset(2) of nothing is what an auditor in a script takes for "dropped"; prctl(2) 47, 2 is PR_CAP_AMBIENT_RAISE,
-# 28 PR_SET_SECUREBITS.
+# capset(2) of nothing is what an auditor in a script takes for "dropped"; prctl(2) 47, 2 is
+# PR_CAP_AMBIENT_RAISE, 28 PR_SET_SECUREBITS.
 ATTACK = f"""{TRIED}
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -19,7 +19,8 @@ def checked(result):
     if result:
         raise OSError(ctypes.get_errno(), "refused")
 def capset(low, high):
-    checked(libc.capset((ctypes.c_uint * 2)(0x20080522, 0), (ctypes.c_uint * 6)(low, low, low, high, high, high)))
+    sets = (ctypes.c_uint * 6)(low, low, low, high, high, high)
+    checked(libc.capset((ctypes.c_uint * 2)(0x20080522, 0), sets))
 tried("drop", capset, 0, 0)
 tried("take", capset, 0xFFFFFFFF, 0x1FF)
 tried("ambient", lambda: checked(libc.prctl(47, 2, 21, 0, 0)))
@@ -33,7 +34,9 @@ WAYS = ("take", "ambient", "securebits", "setuid", "setgid", "groups")
 NOTHING, READ_ALL = f"{0:016x}", f"{1 << 2:016x}"
 
 
-@pytest.mark.parametrize("without", [[], ["system-calls", "landlock"], ["system-calls", "landlock", "no-new-privileges"]])
+@pytest.mark.parametrize(
+    "without", [[], ["system-calls", "landlock"], ["system-calls", "landlock", "no-new-privileges"]]
+)
 def test_none_comes_back(works, container, scan, without):
     target = container(prepare=plant)
     effective = next(line for line in naively(target.pid, ATTACK % tool("grep")) if line.startswith("CapEff"))

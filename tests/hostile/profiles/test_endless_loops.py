@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.hostile.profiles.engine import end, malicious, plant, answered, running
+from tests.hostile.profiles.engine import answered, end, malicious, plant, running
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 

@@ -40,7 +40,9 @@ def test_it_gets_no_more_than_its_part(works, compiled, container, scan, tmp_pat
     said = subprocess.run([str(naive)], stdout=subprocess.PIPE, text=True, check=True, timeout=20).stdout
     left = running("naive-bomb")
     end("naive-bomb")
-    works(said == f"{MOST} made\n" and len(left) == MOST, "a script's child makes five hundred, and they stay")
+    works(
+        said == f"{MOST} made\n" and len(left) == MOST, "a script's child makes five hundred, and they stay"
+    )
     script = f"(exec -a confined-bomb /bomb); {malicious('')}"
     attempt = scan(container(prepare=prepare).uri, script, allow_target_exec=True)
     assert running("confined-bomb") == []

@@ -1,6 +1,7 @@
 """A profile asks for what the kernel's own faults are mostly found in: bpf, io_uring, perf, userfaultfd.
 
-CVE-2021-3490 (bpf), CVE-2022-29582 (io_uring), CVE-2013-2094 (perf); userfaultfd(2) makes such a race easy to win.
+CVE-2021-3490 (bpf), CVE-2022-29582 (io_uring), CVE-2013-2094 (perf); userfaultfd(2) makes such races
+easy to win.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A profile reads and plants keys of the kernel's keyrings, where the host's root keeps disk and network keys."""
+"""A profile reads and plants keys of the kernel's keyrings, where root keeps those of disks and networks."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from tests.hostile.profiles.engine import SAID, answered, malicious, naively, pl
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
-# Each call is one that root is let do and that then comes to nothing: a file that is not there, a magic number
-# that is none, the tick that the clock has anyway, a module that nobody has. EPERM is the answer before that.
+# Each call is one that root is let do and that then comes to nothing: a file that is not there, a magic
+# number that is none, the tick that the clock has anyway, a module that nobody has. EPERM is the answer
+# before that.
 ATTACK = f"""{SAID}
 state = (ctypes.c_long * 26)()
 libc.adjtimex(state)

@@ -10,7 +10,7 @@ from tests.hostile.profiles.engine import SAID, answered, malicious, naively, pl
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
-# rtnetlink(7): RTM_NEWADDR of 192.0.2.1/32 on `lo` (index 1), with an acknowledgement. netlink(7): what else there is.
+# rtnetlink(7): RTM_NEWADDR of 192.0.2.1/32 on `lo` (index 1), to be acknowledged. netlink(7): the others.
 ATTACK = f"""{SAID}
 import socket, struct
 def address():
@@ -36,7 +36,9 @@ def _addresses(pid: int) -> str:
 def test_it_only_reads_routes_and_sockets(works, container, scan):
     victim, target = container(), container(prepare=plant)
     had = naively(victim.pid, ATTACK)
-    works("192.0.2.1" in _addresses(victim.pid) and "uevent done" in had, "root changes an address and listens")
+    works(
+        "192.0.2.1" in _addresses(victim.pid) and "uevent done" in had, "root changes an address and listens"
+    )
     said = answered(scan(target.uri, malicious(ATTACK)))
     assert said[0] == "address EPERM"
     assert "192.0.2.1" not in _addresses(target.pid)

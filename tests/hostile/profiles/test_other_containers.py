@@ -20,7 +20,10 @@ pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
 SECRET = "the other container's password"
 # Both see this host's processes; each has a /mnt of its own.
-_CONTAINER = 'mount -t tmpfs tmpfs /mnt && printf "%s\\n" "$1" > /mnt/file && exec setpriv --bounding-set -all sleep 60'
+_CONTAINER = """
+mount -t tmpfs tmpfs /mnt && printf '%s\\n' "$1" > /mnt/file
+exec setpriv --bounding-set -all sleep 60
+"""
 
 
 @pytest.fixture
@@ -37,7 +40,9 @@ def two() -> Iterator[tuple[int, int]]:
 
 
 def _attack(other: int) -> str:
-    places = " ".join(f"/proc/{other}/{place}" for place in ("root/mnt/file", "cwd/mnt/file", "task/*/root/mnt/file"))
+    places = " ".join(
+        f"/proc/{other}/{place}" for place in ("root/mnt/file", "cwd/mnt/file", "task/*/root/mnt/file")
+    )
     return f"{BIN}/cat {places}; {BIN}/cat /mnt/file"
 
 

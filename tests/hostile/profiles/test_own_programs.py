@@ -1,7 +1,7 @@
 """A profile brings a program of its own: written to its scratch directory, or in memory that has no name.
 
-It gains nothing with it that its scripts have not. But faults of the kernel are exploited in native code, so it
-is not made easy.
+It gains nothing with it that its scripts have not. But faults of the kernel are exploited in native code, so
+that it is not made easy.
 """
 
 from __future__ import annotations

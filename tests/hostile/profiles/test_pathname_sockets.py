@@ -1,4 +1,4 @@
-"""A profile gives orders to a daemon through a Unix socket in the target's files, such as /run/docker.sock."""
+"""A profile gives orders to a daemon through a Unix socket of the target, such as /run/docker.sock."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.profiles.engine import answered, malicious, plant
+from tests.hostile.profiles.engine import TRIED, answered, malicious, plant
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -24,7 +24,10 @@ def test_it_is_no_report(works, container, scan, tmp_path, put):
     secret = tmp_path / "shadow"
     secret.write_text("root:secret")
     (tmp_path / "report").symlink_to(secret)
-    works((tmp_path / "report").read_text() == "root:secret", "who copies the report by its name gets the host's file")
+    works(
+        (tmp_path / "report").read_text() == "root:secret",
+        "who copies the report by its name gets the host's file",
+    )
     target = container(prepare=plant)
     attack = PUTS[put] % secret if "%s" in PUTS[put] else PUTS[put]
     attempt = scan(target.uri, malicious(f"import os\n{attack}"), outputs=["report", "other"])
@@ -33,16 +36,18 @@ def test_it_is_no_report(works, container, scan, tmp_path, put):
 
 
 def test_a_directory_is_none_either(container, scan):
-    attempt = scan(container(prepare=plant).uri, malicious('import os; os.mkdir("report")'), outputs=["report"])
+    attempt = scan(
+        container(prepare=plant).uri, malicious('import os; os.mkdir("report")'), outputs=["report"]
+    )
     assert attempt.outputs == {}
     assert attempt.error or attempt.outcome.complete
 
 
 def test_a_hard_link_gives_only_what_is_the_profiles(container, scan):
     """The scratch directory is a file system of its own, so nothing else can be linked into it."""
-    attack = 'import os\ntry:\n    os.link("/etc/answer", "report")\nexcept OSError as error:\n    print(error.errno)'
+    attack = f'{TRIED}import os\ntried("link", os.link, "/etc/answer", "report")'
     attempt = scan(container(prepare=plant).uri, malicious(attack), outputs=["report"])
-    assert len(answered(attempt)) == 1
+    assert answered(attempt) in (["link EXDEV"], ["link EPERM"])
     assert attempt.outputs == {}
 
 

@@ -1,4 +1,4 @@
-"""An InSpec profile attacks in Ruby, in the real auditor: files, network, mounts, processes, programs, locks."""
+"""An InSpec profile attacks in Ruby, in the real auditor: files, network, mounts, programs, locks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,10 @@ def test_none_of_it_works_and_the_answers_are_right(works, container, compiled, 
     works(set(naive.output.split()) >= NAIVELY, "Ruby as root in a chroot gets all of it")
     result = scan(Request(target.uri, _profile(tmp_path), report_dir=tmp_path / "reports"), lambda: bundle)
     found = {each.id: (each.status.value, each.messages) for each in result.summary.findings}
-    assert {name: status for name, (status, _) in found.items()} == {"attacks": "passed", "answer": "passed"}, found
+    assert {name: status for name, (status, _) in found.items()} == {
+        "attacks": "passed",
+        "answer": "passed",
+    }, found
     assert result.status == 0
     assert visits(target) == []
     assert target.written() == {"tmp/log", "run/docker.sock", "opt/program"}

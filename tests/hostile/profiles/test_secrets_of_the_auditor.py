@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docker.models.containers import Container
 from docker.types import Mount
 
 from tests.containers import distroless_image, running
@@ -50,7 +51,7 @@ def _script() -> str:
 
 @pytest.fixture
 def naive_auditor() -> Iterator[int]:
-    """An auditor as scripts have them: root that has dropped everything, and has a token; and its engine's target."""
+    """An auditor as scripts have them: root that has dropped everything, and has a token."""
     command = ["setpriv", "--bounding-set", "-all", "sleep", "60"]
     with subprocess.Popen(command, env={"TOKEN": TOKEN, "PATH": "/usr/bin:/bin"}) as auditor:
         while Path(f"/proc/{auditor.pid}/comm").read_text() != "sleep\n":
@@ -62,11 +63,19 @@ def naive_auditor() -> Iterator[int]:
 @pytest.mark.parametrize("without", [[], ["system-calls"], ["hidden-memory"]])
 def test_those_of_a_local_auditor(works, naive_auditor, sleeper, scan, without):
     had = naively(sleeper, ATTACK % f"{naive_auditor}, {naive_auditor + 1}", READ_ALL_ONLY)
-    works(any(TOKEN in line for line in had), "its engine reads its environment, with no right but to read files")
+    works(
+        any(TOKEN in line for line in had),
+        "its engine reads its environment, with no right but to read files",
+    )
     needs_landlock()  # the host's other processes are none of ours and have no other wall before them
     attempt = scan(f"pid://{sleeper}", _script(), trust_target=True, without=without)
     assert attempt.outcome.complete, attempt.error
     assert attempt.lines == ["looked at True"], attempt.outcome.stderr
+
+
+def _pid(container: Container) -> int:
+    container.reload()
+    return int(container.attrs["State"]["Pid"])
 
 
 @pytest.mark.docker
@@ -75,14 +84,18 @@ def test_those_of_an_auditor_container(works, auditor_image, bundle, tmp_path, m
     token.write_text(TOKEN)
     mounted = {"mounts": [Mount(PLACE, str(token), type="bind", read_only=True)]}
     with running(distroless_image()) as target:
-        pid = target.attrs["State"]["Pid"] or target.client.api.inspect_container(target.id)["State"]["Pid"]
+        pid = _pid(target)
         with running(distroless_image(), pid_mode=f"container:{target.id}", user="0:0", **mounted) as naive:
-            theirs = naive.client.api.inspect_container(naive.id)["State"]["Pid"]
+            theirs = _pid(naive)
             had = naively(pid, ATTACK % f"{theirs}, {theirs + 1}", READ_ALL_ONLY)
-            works(any(TOKEN in line for line in had), "an auditor beside the target is read through /proc/PID/root")
+            works(
+                any(TOKEN in line for line in had),
+                "an auditor beside the target is read through /proc/PID/root",
+            )
         rights = DockerRuntime._rights
         monkeypatch.setattr(DockerRuntime, "_rights", lambda runtime: rights(runtime) | mounted)
-        runtime, lines, outcome = resolve(f"docker://{target.id}", Auditing(auditor_image)), [], Outcome()
+        runtime = resolve(f"docker://{target.id}", Auditing(auditor_image))
+        outcome, lines = Outcome(), list[str]()
         inside = runtime.bundle(lambda: bundle)
         job = runtime.job() | {"bundle": str(inside.path), "argv": [f"{BIN}/env", "bash", "-c", _script()]}
         with runtime.attach(inside.path, 60) as connection:

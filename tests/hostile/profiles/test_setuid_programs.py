@@ -51,7 +51,9 @@ def prepare(compiled):
     return fill
 
 
-@pytest.mark.parametrize("left_out", [(), ("nosuid",), ("no-new-privileges",), ("nosuid", "no-new-privileges")])
+@pytest.mark.parametrize(
+    "left_out", [(), ("nosuid",), ("no-new-privileges",), ("nosuid", "no-new-privileges")]
+)
 def test_no_right_is_gained(works, container, scan, prepare, left_out):
     target = container(prepare=prepare)
     as_user = [tool("setpriv"), "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all"]

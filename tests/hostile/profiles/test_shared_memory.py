@@ -1,4 +1,4 @@
-"""A profile leaves System V shared memory, semaphores and queues in the target, or writes into the target's own.
+"""A profile leaves System V shared memory, semaphores and queues in the target, or writes to its own.
 
 They belong to the IPC namespace, which the scan has joined, and outlive whoever made them: sysvipc(7).
 """

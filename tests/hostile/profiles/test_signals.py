@@ -8,9 +8,9 @@ from tests.hostile.profiles.engine import SAID, TRIED, answered, malicious, naiv
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
-# kill(2) has no number for who is outside of its PID namespace, but a directory of /proc is as good as a pidfd,
-# pidfd_send_signal(2). All is asked of the kernel itself: the bundle's libraries hide the scan's processes.
-# Left alone are the profile, its shell and its init: the last three of the numbers there are.
+# kill(2) has no number for who is outside of its PID namespace, but a directory of /proc is as good as a
+# pidfd, pidfd_send_signal(2). All is asked of the kernel itself: the bundle's libraries hide the scan's
+# processes. Left alone are the profile, its shell and its init: the last three of the numbers there are.
 ATTACK = f"""{SAID}
 places = {{}}
 for number in range(%d, %d):
@@ -60,7 +60,7 @@ def test_nobody_has_a_number(container, scan):
 
 
 def test_killing_all_that_can_be_ends_only_the_profile(container, scan):
-    """Its own init does not take a signal from inside, pid_namespaces(7), so it tells how the engine ended."""
+    """Its own init does not take a signal from inside, pid_namespaces(7), so it tells how it ended."""
     target = container(prepare=plant)
     attempt = scan(target.uri, malicious(ALL_THAT_CAN_BE))
     assert attempt.outcome.complete, attempt.error

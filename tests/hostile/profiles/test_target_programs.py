@@ -9,8 +9,8 @@ import pytest
 
 from tests.hostile.conftest import BIN
 from tests.hostile.naive import visit
-from tests.hostile.profiles.engine import answered, malicious, needs_landlock, plant
 from tests.hostile.planted.payload import write
+from tests.hostile.profiles.engine import answered, malicious, needs_landlock, plant
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 

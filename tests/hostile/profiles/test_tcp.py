@@ -1,4 +1,4 @@
-"""A profile talks to a service on the target's loopback, or to the cloud's metadata service, and sends it data."""
+"""A profile sends data to a service on the target's loopback, or to the cloud's metadata service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ tried("loopback", call, "127.0.0.1")
 tried("metadata", call, "{METADATA}")
 """
 MULTIPATH = 'tried("multipath", call, "127.0.0.1", 262)\n'
-"""Another protocol to the kernel, IPPROTO_MPTCP: Landlock does not know it, the filter of system calls does."""
+"""Another protocol to the kernel, IPPROTO_MPTCP, which Landlock does not know: the filter holds it."""
 
 
 @pytest.mark.parametrize("without", [[], ["system-calls"], ["landlock"]])
@@ -28,7 +28,9 @@ def test_no_service_is_reached(works, container, scan, without):
     target = listening(container)
     had = naively(target.pid, ATTACK)
     had_visits = visits(target)
-    works({"loopback done", "metadata done"} <= set(had) and len(had_visits) >= 2, "both services are reached")
+    works(
+        {"loopback done", "metadata done"} <= set(had) and len(had_visits) >= 2, "both services are reached"
+    )
     attack = ATTACK if "system-calls" in without else ATTACK + MULTIPATH
     if "system-calls" in without:
         needs_landlock(4)

@@ -1,4 +1,4 @@
-"""A profile takes a process of the target over: ptrace(2), process_vm_writev(2), pidfd_getfd(2), /proc/PID/mem."""
+"""A profile takes a process of the target over: ptrace(2), process_vm_writev(2), pidfd_getfd(2), its mem."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_no_process_is_taken_over(works, container, scan, without):
     target.wait_for("ready")
     address = int(target.log().split()[0])
     had = naively(target.pid, ATTACK % (1, address))
-    works({"seize done", "read done", "write done"} <= set(had), "root traces and rewrites the target's process")
+    works(
+        {"seize done", "read done", "write done"} <= set(had), "root traces and rewrites the target's process"
+    )
     needs_landlock()
     said = answered(scan(target.uri, malicious(ATTACK % (1, address)), without=without))
     assert [line for line in said if line.endswith("done")] == []
@@ -54,7 +56,7 @@ def test_no_process_is_taken_over(works, container, scan, without):
 
 @pytest.mark.parametrize("without", [[], ["system-calls"], ["landlock"]])
 def test_nor_is_one_of_ours(container, scan, without):
-    """The keeper is all of ours that the engine sees; in a PID namespace of its own it has no number for it."""
+    """The keeper is all of ours that the engine sees, and it has no number for it."""
     target = container(VICTIM, prepare=plant)
     target.wait_for("ready")
     ours = "max(int(name) for name in os.listdir('/proc') if name.isdigit())"

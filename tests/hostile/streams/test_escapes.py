@@ -1,4 +1,4 @@
-"""An agent's words steer the terminal that shows them: colours, the title, a line that is drawn over another."""
+"""An agent's words steer the terminal that shows them: colours, the title, a line drawn over another."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.hostile.streams.peer import HELLO, end, frame, tell
 from toolkit.agent.stream import MAX_PAYLOAD, Kind
 from toolkit.errors import ScanError
 
-BOMBS = {
+BOMBS: dict[str, str | bytes] = {
     "nested lists": '{"a":' + "[" * 200_000,
     "nested objects": '{"a":' * 200_000,
     "closed": '{"a":' + "[" * 200_000 + "]" * 200_000 + "}",

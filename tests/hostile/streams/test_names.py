@@ -8,7 +8,19 @@ from tests.hostile.streams.peer import RESULT, end, file, tell, trusting
 from toolkit.errors import ScanError
 
 CONTENT = b"ssh-ed25519 AAAA attacker"
-NAMES = ["../../escaped", "../escaped", "a/../../escaped", ".profile", "..", ".", "", "/escaped", "a/b", "a\0b", "x" * 300]
+NAMES = [
+    "../../escaped",
+    "../escaped",
+    "a/../../escaped",
+    ".profile",
+    "..",
+    ".",
+    "",
+    "/escaped",
+    "a/b",
+    "a\0b",
+    "x" * 300,
+]
 NO_TEXT = [None, 7, ["report"], {"x": 1}, "\ud800"]
 
 

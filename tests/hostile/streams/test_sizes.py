@@ -8,7 +8,22 @@ from tests.hostile.streams.peer import RESULT, end, frame, tell
 from toolkit.agent.stream import Kind
 from toolkit.errors import ScanError
 
-SIZES = ["-1", "-9e99", "1e400", "NaN", "Infinity", str(1 << 62), "1" * 5000, '"x"', "null", "[1]", "{}", '"1_0"', "true", "1.5"]
+SIZES = [
+    "-1",
+    "-9e99",
+    "1e400",
+    "NaN",
+    "Infinity",
+    str(1 << 62),
+    "1" * 5000,
+    '"x"',
+    "null",
+    "[1]",
+    "{}",
+    '"1_0"',
+    "true",
+    "1.5",
+]
 RESULTS = [
     '{"exit_status": "x", "seconds": 1}',
     '{"exit_status": NaN, "seconds": 1}',

@@ -19,11 +19,16 @@ def _slowly(said: bytes) -> Iterator[bytes]:
         yield bytes([number])
 
 
+def _drip(peer: socket.socket) -> None:
+    for part in _slowly(RESULT[:30]):
+        peer.sendall(part)
+
+
 def test_the_deadline_is_one_for_the_whole(works, tmp_path):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(10 * GAP)
-        threading.Thread(target=lambda: [theirs.sendall(part) for part in _slowly(RESULT[:30])]).start()
+        threading.Thread(target=_drip, args=(theirs,)).start()
         began, had = time.monotonic(), 0
         while had < 30:
             had += len(ours.recv(100))
