@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def tell(
 
     def speak() -> None:
         try:
-            for part in (*opening, *([said] if isinstance(said, bytes) else said)):
+            for part in chain(opening, [said] if isinstance(said, bytes) else said):
                 theirs.sendall(part)
             if not hold:
                 theirs.shutdown(socket.SHUT_WR)
