@@ -23,6 +23,8 @@ from toolkit.agent import landlock
 ANSWER = "what the target itself has to say"
 _FILE = "/etc/answer"
 _SECONDS = 20
+RUNS = '#include <unistd.h>\nint main(void) { write(1, "the target ran\\n", 15); return 0; }\n'
+"""A program that only shows that it ran."""
 SAID = """
 import ctypes, errno, os, platform
 libc = ctypes.CDLL(None, use_errno=True)

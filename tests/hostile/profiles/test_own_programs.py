@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.profiles.engine import TRIED, answered, malicious, naively, plant
-from tests.hostile.profiles.test_target_programs import RUNS
+from tests.hostile.profiles.engine import RUNS, TRIED, answered, malicious, naively, plant
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 

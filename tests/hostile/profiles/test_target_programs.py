@@ -10,11 +10,10 @@ import pytest
 from tests.hostile.conftest import BIN
 from tests.hostile.naive import visit
 from tests.hostile.planted.payload import write
-from tests.hostile.profiles.engine import answered, malicious, needs_landlock, plant
+from tests.hostile.profiles.engine import RUNS, answered, malicious, needs_landlock, plant
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
-RUNS = '#include <unistd.h>\nint main(void) { write(1, "the target ran\\n", 15); return 0; }\n'
 PLACES = ("/usr/bin/ls", "/opt/program", "/opt/script", "/sys/firmware/../../opt/program")
 ATTACK = f"""
 cd /opt
