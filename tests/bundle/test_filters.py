@@ -48,9 +48,11 @@ class Filter:
         self.code = filters.compiled(name, network=network)
         self.architecture = filters.ARCHITECTURES[name]
 
-    def answer(self, number: int, first: int = 0, third: int = 0, audit: int | None = None) -> int:
+    def answer(
+        self, number: int, first: int = 0, third: int = 0, *, second: int = 0, audit: int | None = None
+    ) -> int:
         arch = self.architecture.audit if audit is None else audit
-        return _run(self.code, {0: number, 4: arch, 16: first, 32: third})
+        return _run(self.code, {0: number, 4: arch, 16: first, 24: second, 32: third})
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "network"])
@@ -66,6 +68,13 @@ def name(request):
 @pytest.fixture
 def made(name, network):
     return Filter(name, network=network)
+
+
+def test_a_lease_is_refused_and_what_else_fcntl_does_is_not(made, name):
+    fcntl = {"x86_64": 72, "aarch64": 25}[name]
+    duplicate, set_flags, set_lock, set_lease = 0, 4, 6, 1024
+    assert {made.answer(fcntl, second=command) for command in (duplicate, set_flags, set_lock)} == {ALLOWED}
+    assert made.answer(fcntl, second=set_lease) == _refused(errno.EPERM)
 
 
 def test_what_is_denied_fails_and_what_is_harmless_does_not(made, name):

@@ -4,17 +4,18 @@ The second wall after the capabilities: most of these need one that the engine h
 file of the file system that a mounted file is on, user namespaces give all capabilities anew, and io_uring,
 bpf and the like are where the kernel's own faults are. A filter is classic BPF (filter.txt of the kernel's
 documentation) over struct seccomp_data, seccomp(2): it looks at the architecture and the call's number, and
-at the arguments of two calls. It goes, in this order:
+at the arguments of three calls. It goes, in this order:
 
 1. a call of another architecture's table (as i386 programs make) kills, since its numbers mean other calls;
 2. on x86_64 a call of the x32 table fails with EPERM;
 3. what is in `DENIED` fails with EPERM, as it would without privileges;
 4. clone3(2), whose flags are in memory where no filter can look, fails with ENOSYS: libc then takes clone(2);
 5. clone(2) fails with EPERM when a flag asks for a new namespace;
-6. socket(2) fails with EAFNOSUPPORT but for netlink's ROUTE and SOCK_DIAG, which `ip` and `ss` read; the
+6. fcntl(2) fails with EPERM when it asks for a lease;
+7. socket(2) fails with EAFNOSUPPORT but for netlink's ROUTE and SOCK_DIAG, which `ip` and `ss` read; the
    second filter also has IPv4 and IPv6. AF_UNIX is in neither: the target's file system may hold sockets of
    daemons that do as root is told;
-7. everything else is allowed.
+8. everything else is allowed.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "fanotify_init": (300, 262),
     "fanotify_mark": (301, 263),
     "finit_module": (313, 273),
+    "flock": (73, 32),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
     "fsopen": (430, 430),
@@ -113,16 +115,19 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
 }
 """Numbers on x86_64 and aarch64, from the kernel's tables (`syscall.tbl`).
 
-memfd_create is here because what is in such a file could be started although it is on no mount; message
-queues, semaphores and shared memory because those of the target are on no mount either, sysvipc(7).
+memfd_create is here because what is in such a file could be started although it is on no mount; System V's
+and POSIX's means of communication because they belong to the target's IPC namespace, which the scan joins,
+and outlive it, sysvipc(7), mq_overview(7); flock because a file that is open for reading only can be locked
+with it against the target.
 """
-_CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
+_CLONE, _CLONE3, _FCNTL, _SOCKET = (56, 220), (435, 435), (72, 25), (41, 198)
+_SET_LEASE = 1024  # F_SETLEASE in linux/fcntl.h: has the target wait when it opens a file of its own
 _NAMESPACES = 0x7E020000  # every CLONE_NEW* that clone(2) takes
 _INTERNET = (2, 10)  # AF_INET, AF_INET6
 _NETLINK, _PROTOCOLS = 16, (0, 4)  # AF_NETLINK; NETLINK_ROUTE, NETLINK_SOCK_DIAG
 
 # struct seccomp_data; of an argument the lower half, first as both architectures are little-endian
-_NUMBER, _ARCH, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
+_NUMBER, _ARCH, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _RETURN, _EQUAL, _AT_LEAST, _ANY_BIT = 0x20, 0x06, 0x15, 0x35, 0x45
 
@@ -161,6 +166,8 @@ def program(architecture: Architecture, *, network: bool) -> list[Instruction]:
     code += _when(_EQUAL, _CLONE3[column], [_answer(_ERRNO | errno.ENOSYS)])
     namespaces = [_load(_FIRST_ARGUMENT), *_when(_ANY_BIT, _NAMESPACES, [refused]), _answer(_ALLOW)]
     code += _when(_EQUAL, _CLONE[column], namespaces)
+    lease = [_load(_SECOND_ARGUMENT), *_when(_EQUAL, _SET_LEASE, [refused]), _answer(_ALLOW)]
+    code += _when(_EQUAL, _FCNTL[column], lease)
     code += _when(_EQUAL, _SOCKET[column], _socket(_INTERNET if network else ()))
     return [*code, _answer(_ALLOW)]
 
