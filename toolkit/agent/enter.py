@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def enter(job: Job, layers: Layers, target: locate.Target | None, deadline: floa
     root = _copy_of(target, attributes) if target else _overlay_of(str(job.rootfs), job.bundle, attributes)
     place = f"{job.bundle}/empty"
     _attach(root, place)
-    left_out = _leave_out_remote(root, place) if target and not job.remote_mounts else []
+    left_out = _leave_out_remote(root, place, deadline) if target and not job.remote_mounts else []
     if not target:
         # Before sysfs is mounted: it shows the network of whoever mounts it, and belongs to its owner.
         kernel.unshare(
@@ -156,13 +157,25 @@ def _raise_loopback() -> None:
 def _copy_of(target: locate.Target, attributes: int) -> int:
     """Return a detached recursive copy of the target's tree, of which the recorded mount table is true."""
     for _ in range(_ATTEMPTS):
-        tree = _clone_within(target, attributes)
-        mountinfo = locate.read_at(target.directory, "mountinfo")
-        if mountinfo == target.mountinfo:
-            return tree
+        with locate.watch_mounts(target) as unchanged:
+            tree = _clone_within(target, attributes)
+            target.mountinfo = locate.read_at(target.directory, "mountinfo")
+            target.mounts = locate.read_at(target.directory, "mounts")
+            if unchanged():
+                _check_whole(target)
+                return tree
         os.close(tree)
-        target.mountinfo, target.mounts = mountinfo, locate.read_at(target.directory, "mounts")
     raise AgentError("the target's mounts change all the time", "scan again once it has settled")
+
+
+def _check_whole(target: locate.Target) -> None:
+    """Raise AgentError where the kernel left a mount out of the copy, and shows what that covers instead."""
+    for mount in mounts.parse(target.mountinfo):
+        if mount.unbindable:
+            raise AgentError(
+                f"the target's mount at {mount.point!r} can't be copied, since it is unbindable",
+                "make it private (mount --make-private), or scan its files with rootfs://",
+            )
 
 
 def _clone_within(target: locate.Target, attributes: int) -> int:
@@ -237,7 +250,7 @@ def _own_mounts(place: str) -> list[mounts.Mount]:
     return mounts.parse(Path("/proc/self/mountinfo").read_bytes(), place)
 
 
-def _leave_out_remote(root: int, place: str) -> list[str]:
+def _leave_out_remote(root: int, place: str, deadline: float) -> list[str]:
     """Detach FUSE and network file systems from our copy; return where they were.
 
     Judged by the table of the copy itself. One that something else is mounted upon stays: it can't be
@@ -259,9 +272,12 @@ def _leave_out_remote(root: int, place: str) -> list[str]:
         ]
         if not waiting:
             return left_out
-        tried.add(waiting[0].mount_id)
-        if _detach(root, within, waiting[0], place):
-            left_out.append(waiting[0].point.removeprefix(place))
+        for mount in waiting:
+            if time.monotonic() > deadline:
+                raise AgentError("the scan did not finish in time", "allow more with --timeout")
+            tried.add(mount.mount_id)
+            if _detach(root, within, mount, place):
+                left_out.append(mount.point.removeprefix(place))
 
 
 def _detach(root: int, within: list[mounts.Mount], mount: mounts.Mount, place: str) -> bool:

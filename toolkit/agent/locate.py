@@ -6,9 +6,11 @@ it fail once the process is gone, instead of answering for a new one with the sa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +92,22 @@ def read_at(directory: int, name: str) -> bytes:
     if len(content) > _LARGEST:
         raise AgentError(f"the target's {name} is larger than {_LARGEST >> 20} MiB", "scan its files instead")
     return content
+
+
+@contextlib.contextmanager
+def watch_mounts(target: Target) -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether the target's mounts are what they were at the start.
+
+    The kernel counts the changes, proc_pid_mounts(5): a table that is the same again is no proof, since
+    the numbers of mounts are used again.
+    """
+    fd = os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=target.directory)
+    poll = select.poll()
+    poll.register(fd, select.POLLPRI)
+    try:
+        yield lambda: not poll.poll(0)
+    finally:
+        os.close(fd)
 
 
 def _stat(directory: int) -> tuple[str, int, int]:

@@ -28,6 +28,8 @@ class Mount(NamedTuple):
     parent_id: int = 0
     root: str = "/"
     layers: tuple[str, ...] = ()
+    unbindable: bool = False
+    """Left out of copies by the kernel, mount_namespaces(7)."""
 
 
 def parse(mountinfo: bytes, within: str = "") -> list[Mount]:
@@ -47,9 +49,8 @@ def parse(mountinfo: bytes, within: str = "") -> list[Mount]:
         kind, _, super_options = right.split(" ", 2)
         options = _effective(fields[5], super_options)
         layers = _layers(super_options) if kind == "overlay" else ()
-        mounts.append(
-            Mount(int(fields[0]), point, options, kind, int(fields[1]), _unescape(fields[3]), layers)
-        )
+        root, unbindable = _unescape(fields[3]), "unbindable" in fields[6:]
+        mounts.append(Mount(int(fields[0]), point, options, kind, int(fields[1]), root, layers, unbindable))
     return mounts
 
 
