@@ -9,6 +9,8 @@ from pathlib import Path
 _LOOKED_AT = ("/", "/etc", "/dev", "/root", "/home", "/boot", "/opt", "/srv", "/usr", "/usr/bin", "/usr/lib")
 _VOLATILE = {"/etc/mtab", "/etc/resolv.conf", "/dev/shm"}
 _ENDING_SECONDS = 5.0
+_OF_OTHERS = ("/var/lib/docker", "/run/docker", "/run/netns")
+"""Where a container engine mounts for the containers of others."""
 _AGENT = b"toolkit.agent.__main__"
 
 Snapshot = dict[str, frozenset[str]]
@@ -70,4 +72,4 @@ def _mounts() -> frozenset[str]:
     """Return the mounts that this process sees, but for those of a container engine."""
     lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     points = (line.split(" ")[4] for line in lines)
-    return frozenset(point for point in points if not point.startswith(("/var/lib/docker", "/run/docker")))
+    return frozenset(point for point in points if not point.startswith(_OF_OTHERS))

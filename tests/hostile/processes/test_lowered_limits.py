@@ -34,7 +34,6 @@ AUDIT = (
         (resource.RLIMIT_NOFILE, 3),
         (resource.RLIMIT_AS, 4096),
         (resource.RLIMIT_DATA, 4096),
-        (resource.RLIMIT_STACK, 4096),
         (resource.RLIMIT_FSIZE, 0),
     ],
 )
