@@ -68,6 +68,11 @@ _SCAN_HELP = {
     f"(default: {scanning.DEFAULT_TIMEOUT_SECONDS:g})",
     "include-remote-mounts": "also enter FUSE and network file systems of the target (they may never answer)",
     "trust-target": "scan also a target with SYS_PTRACE or DAC_READ_SEARCH, which could forge the result",
+    "allow-network": "let the profile speak IPv4 and IPv6 in the target's network (default: no network)",
+    "allow-target-exec": "let the profile start the target's own programs, whose answers are what the target "
+    "wants them to be; the report says so (default: none of them is ever started)",
+    "require-confinement": "full: refuse to scan where a layer of the confinement is missing, as Landlock on "
+    "an older kernel (default: scan.json says what was missing)",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
     "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS}; "
@@ -103,6 +108,9 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     timeout: str = f"{scanning.DEFAULT_TIMEOUT_SECONDS:g}",
     include_remote_mounts: bool = False,
     trust_target: bool = False,
+    allow_network: bool = False,
+    allow_target_exec: bool = False,
+    require_confinement: str = "",
     image: str = auditor.IMAGE,
     privileged: bool = False,
     image_pull_policy: str = "",
@@ -142,8 +150,9 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         threshold=Path(threshold) if threshold else None,
         report_dir=Path(report_dir),
         timeout=_seconds(timeout),
-        remote_mounts=include_remote_mounts,
-        trust_target=trust_target,
+        entering=auditor.Entering(
+            include_remote_mounts, trust_target, allow_network, allow_target_exec, require_confinement
+        ),
         auditing=auditor.Auditing(
             image,
             privileged,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import toolkit
-from toolkit import engines, runs
-from toolkit.auditor import Auditing
+from toolkit import confinement, engines, runs
+from toolkit.auditor import Auditing, Entering
 from toolkit.bundle.build import Bundle
 from toolkit.engines.base import Engine, Options, Plan, Progress, RawResult
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
@@ -42,8 +42,7 @@ class Request:
     run: Path | None = None
     """The folder of a run there is, for the target's own folder; without it the scan makes one."""
     timeout: float = DEFAULT_TIMEOUT_SECONDS
-    remote_mounts: bool = False
-    trust_target: bool = False
+    entering: Entering = field(default_factory=Entering)
     auditing: Auditing = field(default_factory=Auditing)
 
 
@@ -92,11 +91,11 @@ def scan(
     KeyboardInterrupt and, soon after, when another thread asks `stop` for the end.
     """
     watcher, stop = watcher or Watcher(), stop or Stop()
-    _check_timeout(request)
+    _check_options(request)
     runtime = resolve(request.target, request.auditing)
     runtime.tell = _Teller(watcher, stop)
     runtime.stop = stop
-    runtime.trust_target = request.trust_target
+    runtime.trust_target = request.entering.trust_target
     limits = threshold.load(request.threshold) if request.threshold else None
     runs.check_place(request.report_dir)
     with _interruptions(runtime) as folders, contextlib.closing(runtime):
@@ -146,7 +145,7 @@ def _plan(request: Request, found: Bundles) -> tuple[Plan, Engine]:
 
 def check(request: Request) -> None:
     """Raise CallError for what is wrong whatever the target is, as far as it shows without a bundle."""
-    _check_timeout(request)
+    _check_options(request)
     if request.threshold:
         threshold.load(request.threshold)
     runs.check_place(request.report_dir)
@@ -163,7 +162,18 @@ def _no_bundle() -> NoReturn:
     raise _NoBundleError
 
 
-def _check_timeout(request: Request) -> None:
+def _check_options(request: Request) -> None:
+    entering = request.entering
+    if entering.require_confinement not in {"", confinement.FULL}:
+        raise CallError(
+            f"there is no confinement {entering.require_confinement!r}",
+            f"write --require-confinement {confinement.FULL}, or leave it out",
+        )
+    if entering.require_confinement and entering.lifted():
+        raise CallError(
+            f"{entering.lifted()[0]} lifts a layer of the confinement that --require-confinement demands",
+            "leave one of the two out",
+        )
     if not request.timeout > 0:
         raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
 
@@ -243,8 +253,7 @@ class _Scan:
             "outputs": list(self.plan.outputs),
             "unpack": dict(self.plan.unpack),
             "timeout": request.timeout,
-            "remote_mounts": request.remote_mounts,
-            "trust_target": request.trust_target,
+            **asdict(request.entering),
         }
         version = self.bundle.manifest["engines"][self.engine.name]["version"]
         self.watcher.chosen(self.plan.title, f"{self.engine.name} {version}")
@@ -256,10 +265,19 @@ class _Scan:
             if not self.outcome.complete or self.outcome.exit_status is None:
                 raise ScanError("the scan did not come to its end", "run again; if it stays so, report it")
             self.runtime.check(self.outcome.facts)
+            self._check_confinement()
             raw = RawResult(self.outcome.exit_status, self.outcome.outputs, self.outcome.stderr)
             report = self.engine.to_hdf(self.plan, raw, target=request.target)
         self._warn(self.engine.warnings(self.plan, report))
         return report
+
+    def _check_confinement(self) -> None:
+        """Raise ScanError when the agent does not say of every layer that it was on, where all had to be."""
+        if self.request.entering.require_confinement and (lacking := confinement.lacking(self.outcome.facts)):
+            raise ScanError(
+                f"the full confinement is required, and the agent does not say that it was: {lacking[0]}",
+                "use client and auditor of one version",
+            )
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -330,6 +348,10 @@ class _Scan:
         system = self.outcome.facts.get("os_release", {})
         if system.get("ID"):
             report["platform"] |= {"name": system["ID"], "release": system.get("VERSION_ID", "")}
+        report.setdefault("passthrough", {})["barescan"] = {
+            "lifted": self.request.entering.lifted(),
+            "confinement": confinement.of(self.outcome.facts),
+        }
         for profile in report["profiles"]:
             profile["sha256"] = profile.get("sha256") or self.plan.sha256
 
@@ -352,12 +374,15 @@ class _Scan:
             lines = "".join(f"{visible(line)}\n" for line in log.splitlines())
             write_new(lines.encode(), self.folder / "engine.log")
         manifest = self.bundle.manifest
+        facts = {key: value for key, value in self.outcome.facts.items() if key != confinement.FACT}
         content = {
             "barescan": toolkit.__version__,
-            "target": {"uri": self.request.target, **self.runtime.facts(), **self.outcome.facts},
+            "target": {"uri": self.request.target, **self.runtime.facts(), **facts},
             "profile": {"name": self.plan.title, "sha256": self.plan.sha256},
             "engine": {"name": self.engine.name, **manifest["engines"][self.engine.name]},
             "bundle": {"architecture": manifest.get("architecture"), "sha256": manifest.get("sha256")},
+            "confinement": confinement.of(self.outcome.facts),
+            "lifted": self.request.entering.lifted(),
             "started": self.started,
             "ended": runs.now(),
             "engine_seconds": self.outcome.engine_seconds,

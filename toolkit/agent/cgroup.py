@@ -26,14 +26,14 @@ def membership(text: str) -> dict[str, str]:
     return paths
 
 
-def state() -> tuple[bool, str]:
-    """Return whether both are bounded, and else what is not."""
+def loose() -> str:
+    """Return what is not bounded, in a sentence; nothing where all is."""
     try:
         paths = membership(Path("/proc/self/cgroup").read_text())
-        loose = [name for name in LIMITS if not _bounded(name, paths)]
+        found = [name for name in LIMITS if not _bounded(name, paths)]
     except (OSError, ValueError):
-        loose = list(LIMITS)
-    return not loose, f"does not apply: no control group of the scan's own bounds {' and '.join(loose)}"
+        found = list(LIMITS)
+    return f"no control group of the scan's own bounds {' and '.join(found)}" if found else ""
 
 
 def _bounded(name: str, paths: dict[str, str]) -> bool:

@@ -157,8 +157,8 @@ def _confine(job: Job, plan: Layers) -> None:
             Path("/", MOUNT_POINT),
             SCRATCH,
             [Path("/dev", name) for name in SAFE_DEVICES],
-            network=not plan.on(layers.NETWORK),
-            execute=not plan.on(layers.NOEXEC),
+            network=job.allow_network,
+            execute=job.allow_target_exec,
         )
     if plan.on(layers.SYSTEM_CALLS):
         kernel.set_seccomp_filter(plan.system_calls)

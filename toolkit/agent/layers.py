@@ -17,6 +17,7 @@ from toolkit.agent.job import Job
 
 FULL = "full"
 ON = "on"
+DOES_NOT_APPLY = "does not apply"
 READ_ONLY, NOSUID, NODEV, NOEXEC = "read-only", "nosuid", "nodev", "noexec"
 CAPABILITIES, NO_NEW_PRIVILEGES, HIDDEN_MEMORY = "capabilities", "no-new-privileges", "hidden-memory"
 SYSTEM_CALLS, LANDLOCK, SCOPES = "system-calls", "landlock", "scopes"
@@ -43,8 +44,6 @@ class Layers:
 
     states: dict[str, str]
     """By name: `on`, or why it is not."""
-    lacking: tuple[str, ...]
-    """Those that are not on and should be: not the ones that do not apply here."""
     system_calls: bytes
     landlock: int
     """The version of Landlock's interface."""
@@ -70,24 +69,32 @@ def plan(job: Job) -> Layers:
     network = job.allow_network or NETWORK in without
     code, trouble = _filter(Path(job.bundle), network=network)
     version, landlock_trouble = landlock.version()
-    held_by_cgroup, cgroup_state = cgroup.state()
+    loose = cgroup.loose()
     off = {
         SYSTEM_CALLS: trouble,
         LANDLOCK: landlock_trouble,
         SCOPES: _scopes(version, landlock_trouble),
         NETWORK: "lifted by --allow-network" if job.allow_network else "",
         NOEXEC: "lifted by --allow-target-exec" if job.allow_target_exec else "",
-        CGROUP: "" if held_by_cgroup else cgroup_state,
+        CGROUP: f"{DOES_NOT_APPLY}: {loose}" if loose else "",
     } | dict.fromkeys(without, _LEFT_OUT)
     states = {name: off.get(name) or ON for name in NAMES}
-    lacking = tuple(name for name in NAMES if states[name] != ON and (name != CGROUP or name in without))
-    if job.require_confinement == FULL and lacking:
-        why = "; ".join(f"{name}: {states[name]}" for name in lacking)
+    if job.require_confinement == FULL and (missing := lacking(states)):
+        why = "; ".join(missing)
         raise AgentError(
             f"the full confinement is required, and not to be had here: {why}",
             "scan from another machine, or leave --require-confinement out",
         )
-    return Layers(states, lacking, code, version)
+    return Layers(states, code, version)
+
+
+def lacking(states: dict[str, str]) -> list[str]:
+    """Return the layers that are not on, with the reason, but for those that don't apply to such a target."""
+    return [
+        f"{name}: {state}"
+        for name, state in states.items()
+        if state != ON and not state.startswith(DOES_NOT_APPLY)
+    ]
 
 
 def _scopes(version: int, trouble: str) -> str:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.reports.hdf import Finding, Report, Severity, Status, Summary, problems, summarise
+from toolkit.reports.hdf import Finding, Report, Severity, Status, Summary, lifted, problems, summarise
 from toolkit.reports.text import visible
 from toolkit.reports.threshold import Check, Verdict
 
@@ -39,6 +39,12 @@ _IDS = 6
 
 #: Targets that share a cause, after which it is only said how many more do; the table has them all.
 _TARGETS = 20
+
+_LIFTED = {
+    "--allow-target-exec": "--allow-target-exec: programs of the target may have run, "
+    "and what they said is what the target wanted",
+    "--allow-network": "--allow-network: the profile could speak to the target's network",
+}
 
 _STYLES = {
     Status.PASSED: "green",
@@ -77,6 +83,8 @@ def print_summary(
     console.print(_headline(report), highlight=False)
     for warning in (*filter(None, [note]), *problems(report)):
         console.print(_plain(warning, 4 * _SHORT, "bold red"), highlight=False)
+    for flag in lifted(report):
+        console.print(_plain(_LIFTED.get(flag, flag), 4 * _SHORT, "yellow"), highlight=False)
     console.print(_counts(summary, by_severity=console.width >= _BY_SEVERITY))
     console.print(_compliance(summary), highlight=False)
     for status in (Status.FAILED, Status.PROFILE_ERROR):

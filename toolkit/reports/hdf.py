@@ -196,6 +196,13 @@ def problems(report: Report) -> list[str]:
     return found
 
 
+def lifted(report: Report) -> list[str]:
+    """Return the flags by which layers of the confinement were lifted for the scan, as the report says."""
+    ours = report.get("passthrough", {}).get("barescan", {})
+    flags = ours.get("lifted", []) if isinstance(ours, dict) else []
+    return [visible(str(flag), 40) for flag in flags] if isinstance(flags, list) else []
+
+
 def override(report: Report, control_id: str, reason: str) -> Status | None:
     """Turn a control into Not Reviewed, in place, because no true answer to it was possible.
 
@@ -424,7 +431,7 @@ def _check_depth(document: Report) -> None:
 
 
 def _check_report(report: Report) -> None:
-    for key in ("platform", "statistics"):
+    for key in ("platform", "statistics", "passthrough"):
         _typed(report.get(key, {}), dict, key)
     _typed(report.get("version", ""), str, "version")
     if "profiles" not in report:
