@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.hostile.conftest import Attempt, Container, Scan
-from tests.hostile.naive import OWNED
+from tests.hostile.naive import OWNED, PATH
+from toolkit.bundle.build import Bundle
 
 LIBRARIES = f"usr/lib/{sysconfig.get_config_var('MULTIARCH')}"
 """Where Debian's libraries are; `/lib` and `/lib64` are links there that nothing may be planted over."""
@@ -39,6 +40,20 @@ __attribute__((constructor)) static void owned(void)
     close(open("%s", O_WRONLY | O_CREAT, 0644));
 }
 """
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skip where this host lacks a program that the naive way, or the planting, is done with."""
+    missing = [name for name in names if shutil.which(name, path=PATH) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def unbound(bundle: Bundle, name: str, called: str = "") -> list[str]:
+    """Return how to start a program of the bundle with nothing that protects it: not where it belongs, with
+    no library preloaded. For what this host has not itself.
+    """
+    loader = [str(bundle.path / bundle.manifest["loader"]), "--library-path", str(bundle.path / "lib")]
+    return [*loader, "--argv0", called or name, str(bundle.path / "bin" / name)]
 
 
 def library(place: Path, more: str = "", *options: str) -> Path:
