@@ -41,6 +41,19 @@ __attribute__((constructor)) static void owned(void)
 }
 """
 
+_FREESTANDING = f"""
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+void _start(void)
+{{
+    static const char shout[] = "{SHOUT}\\n";
+    syscall(SYS_write, 2, shout, sizeof shout - 1);
+    syscall(SYS_openat, AT_FDCWD, "{OWNED}", O_WRONLY | O_CREAT, 0644);
+    syscall(SYS_exit_group, 0);
+}}
+"""
+
 
 def needs(*names: str) -> pytest.MarkDecorator:
     """Skip where this host lacks a program that the naive way, or the planting, is done with."""
@@ -64,6 +77,11 @@ def library(place: Path, more: str = "", *options: str) -> Path:
 def program(place: Path, more: str = "int main(void) { return 0; }", *options: str) -> Path:
     """Compile a program that does the same when it is started, static if nothing else is said."""
     return _compile(place, more, *(options or ("-static",)))
+
+
+def freestanding(place: Path) -> Path:
+    """Compile a program that does the same as a loader: there nothing is set up yet, and no libc works."""
+    return compiled(place, _FREESTANDING, "-static-pie", "-nostartfiles")
 
 
 def _compile(place: Path, more: str, *options: str) -> Path:

@@ -7,24 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.conftest import BIN, DOCKER
-from tests.hostile.naive import OWNED, tool, visit
+from tests.hostile.naive import tool, visit
 from tests.hostile.planted import payload
 from toolkit.bundle import elf
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
-# A loader has nothing set up yet, so no libc but the bare system call is used.
-SOURCE = f"""
-#include <fcntl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-void _start(void)
-{{
-    static const char shout[] = "{payload.SHOUT}\\n";
-    syscall(SYS_write, 2, shout, sizeof shout - 1);
-    syscall(SYS_openat, AT_FDCWD, "{OWNED}", O_WRONLY | O_CREAT, 0644);
-    syscall(SYS_exit_group, 0);
-}}
-"""
 
 
 def _loader() -> Path:
@@ -34,7 +21,7 @@ def _loader() -> Path:
 
 
 def _plant(root: Path) -> None:
-    payload.compiled(root / str(_loader()).lstrip("/"), SOURCE, "-static-pie", "-nostartfiles")
+    payload.freestanding(root / str(_loader()).lstrip("/"))
 
 
 @payload.both
