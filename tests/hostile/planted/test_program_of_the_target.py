@@ -1,4 +1,4 @@
-"""A program that only the target has, asked for by its name: it runs where that was allowed, and only there."""
+"""A program that only the target has, asked for by its name: it runs where that was allowed, else never."""
 
 from __future__ import annotations
 
