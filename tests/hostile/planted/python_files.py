@@ -29,7 +29,7 @@ except OSError as error:
 
 
 def plant(root: Path, bundle: Bundle, sources: list[Path]) -> None:
-    """Put files where these sources and Python's codecs are on this host: to tell of a line, they are read."""
+    """Put files where these sources and Python's codecs are on this host: both are read to tell of a line."""
     encodings = next((bundle.path.resolve() / "lib").glob("python3*/encodings"))
     payload.write(root, f"{encodings}/evil.py", _EVIL)
     for source in sources:
