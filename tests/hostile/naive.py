@@ -17,7 +17,9 @@ from pathlib import Path
 OWNED = "/owned"
 """What a planted payload writes, seen from the root that it runs in, to show that it ran."""
 _SECONDS = 30
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where tools of this host are looked for, and those of a target by who visits it."""
+_ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
 # Own mounts only: nothing of it is seen by, or left for, anybody else. What is written goes to memory.
 _CHROOT = """
 tree=$1 place=$2
@@ -103,7 +105,7 @@ def why_not() -> str:
 
 def tool(name: str) -> str:
     """Return where a tool of this host is; raises FileNotFoundError."""
-    found = shutil.which(name, path=_ENVIRONMENT["PATH"])
+    found = shutil.which(name, path=PATH)
     if found is None:
         raise FileNotFoundError(name)
     return os.path.realpath(found)
