@@ -25,6 +25,7 @@ from toolkit.stop import Stop
 
 FAILED, NOT_REVIEWED = 100, 101
 DEFAULT_TIMEOUT_SECONDS = 1800.0
+_MOST_SEEN = 100_000  # controls; a hostile agent names as many as it likes
 SCANNING = "scan"
 """The phase in which the agent is beside the target."""
 
@@ -285,7 +286,8 @@ class _Scan:
     def _on_line(self, line: str) -> None:
         progress = self.engine.progress(line)
         if progress:
-            self.seen.append(progress)
+            if len(self.seen) < _MOST_SEEN:
+                self.seen.append(progress)
             self.watcher.control(progress)
         elif len(self.log) < 10_000:
             self.log.append(line[:2000])
@@ -354,7 +356,7 @@ class _Scan:
         manifest = self.bundle.manifest
         content = {
             "barescan": toolkit.__version__,
-            "target": {"uri": self.request.target, **self.runtime.facts(), **self.outcome.facts},
+            "target": {**self.outcome.facts, **self.runtime.facts(), "uri": self.request.target},
             "profile": {"name": self.plan.title, "sha256": self.plan.sha256},
             "engine": {"name": self.engine.name, **manifest["engines"][self.engine.name]},
             "bundle": {"architecture": manifest.get("architecture"), "sha256": manifest.get("sha256")},

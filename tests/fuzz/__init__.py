@@ -14,6 +14,6 @@ and runs what would take memory under a limit on it. To fuzz longer:
     python -m tests.fuzz.guided TARGET --seconds 600               # by coverage; writes to /tmp unless told
 
 The corpus grows by hand. A finding is mended together with its smallest input, kept as
-`tests/fuzz/corpus/TARGET/what-it-shows` (below 4 KiB; a file that is larger belongs to `heavy.py`, which makes
-it). Inputs that only raise coverage stay out of the repository.
+`tests/fuzz/corpus/TARGET/what-it-shows` (below 4 KiB; a file that is larger belongs to `heavy.py`, which
+makes it). Inputs that only raise coverage stay out of the repository.
 """

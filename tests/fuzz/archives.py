@@ -12,18 +12,56 @@ from tests.fuzz.harness import mutate_bytes
 from tests.runtimes.image_builders import device, entry, hard_link, layer, link
 
 TREE = (
-    *(entry("etc/"), entry("etc/os-release", b"ID=x\n"), link("lib", "usr/lib"), entry("usr/"), entry("usr/lib/")),
-    *(entry("lib/a", b"a" * 600), hard_link("b", "etc/os-release"), entry("etc/.wh.passwd"), entry("opt/.wh..wh..opq")),
+    *(
+        entry("etc/"),
+        entry("etc/os-release", b"ID=x\n"),
+        link("lib", "usr/lib"),
+        entry("usr/"),
+        entry("usr/lib/"),
+    ),
+    *(
+        entry("lib/a", b"a" * 600),
+        hard_link("b", "etc/os-release"),
+        entry("etc/.wh.passwd"),
+        entry("opt/.wh..wh..opq"),
+    ),
     *(device("dev/null"), entry("long/" + "n" * 120, b"x"), entry("caf\u00e9", b"x")),
 )
 _NAMES = (
-    *(b"../x", b"/etc/x", b"lib", b"lib/../../x", b".wh..wh..opq", b".wh...", b"", b".", b"etc", b"\xff\xfe", b"a" * 99),
+    *(
+        b"../x",
+        b"/etc/x",
+        b"lib",
+        b"lib/../../x",
+        b".wh..wh..opq",
+        b".wh...",
+        b"",
+        b".",
+        b"etc",
+        b"\xff\xfe",
+        b"a" * 99,
+    ),
     *(b"barescan.json", b"manifest.json", b"images/../x", b"profiles/x", b"index.json", b"oci-layout"),
 )
-_NUMBERS = (b"77777777777", b"\x80" + b"\xff" * 11, b"\xff" * 12, b"-1", b"0", b"00000001000", b"\x80" + b"\0" * 7 + b"\1\0\0\0")
+_NUMBERS = (
+    b"77777777777",
+    b"\x80" + b"\xff" * 11,
+    b"\xff" * 12,
+    b"-1",
+    b"0",
+    b"00000001000",
+    b"\x80" + b"\0" * 7 + b"\1\0\0\0",
+)
 _KINDS = b"01234567xgLKSVNDM\0A"
 _PAX = (
-    *(b"12 path=../a\n", b"17 size=99999999\n", b"22 GNU.sparse.major=1\n", b"11 uid=-10\n", b"9 path=\n", b"x\n"),
+    *(
+        b"12 path=../a\n",
+        b"17 size=99999999\n",
+        b"22 GNU.sparse.major=1\n",
+        b"11 uid=-10\n",
+        b"9 path=\n",
+        b"x\n",
+    ),
     *(b"30 trusted.overlay.opaque=y...\n", b"16 hdrcharset=X\n", b"99999 path=a\n", b"17 linkpath=/etc\n"),
 )
 
@@ -54,7 +92,9 @@ def _spoil_header(header: bytes, random: Random) -> bytes:
             place = random.randrange(512)
             return header[:place] + bytes([random.randrange(256)]) + header[place + 1 :]
         case _:
-            return header[:start] + random.choice(values)[: end - start].ljust(end - start, b"\0") + header[end:]
+            return (
+                header[:start] + random.choice(values)[: end - start].ljust(end - start, b"\0") + header[end:]
+            )
 
 
 def _extension(random: Random) -> bytes:

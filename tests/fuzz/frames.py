@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 
 from tests.fuzz.harness import mutate_bytes, mutate_json
@@ -22,7 +22,7 @@ _RAW = {Kind.DATA, Kind.STDOUT, Kind.STDERR}
 Said = tuple[int, bytes]
 
 
-def frame(kind: int, payload: bytes | dict[str, object]) -> bytes:
+def frame(kind: int, payload: bytes | Mapping[str, object]) -> bytes:
     data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return HEADER.pack(kind, len(data)) + data
 

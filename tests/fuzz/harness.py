@@ -92,7 +92,19 @@ def check_message(text: str) -> None:
 # How bytes are spoilt. All randomness comes from a `Random`, so that Hypothesis can replay and shrink it.
 
 _WORDS = (
-    *(b"", b"\0", b"\n", b"\x1b[2J", b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\xaf", b"..", b"/", b"../../etc", b"-1"),
+    *(
+        b"",
+        b"\0",
+        b"\n",
+        b"\x1b[2J",
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+        b"\xc0\xaf",
+        b"..",
+        b"/",
+        b"../../etc",
+        b"-1",
+    ),
     *(b"null", b"NaN", b"1e999", b"9" * 400, b"9" * 5000, b'"', b"{", b"[" * 300, b"true", b"[]", b"{}"),
     *(b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80" + bytes(10) + b"\x01", b"&a [*a]", b"\xe2\x80\xae"),
 )
@@ -122,8 +134,41 @@ def mutate_bytes(data: bytes, random: Random) -> bytes:
 
 
 _VALUES: tuple[Any, ...] = (
-    *(None, True, False, 0, 1, -1, 1.5, 1e999, -1e999, 10**30, 10**400, "", "x", [], {}, [[]], {"": {}}, [None]),
-    *("\ud800", "\x1b[31m", "a\nb", "\u202e", "../x", "/x", "a\0b", "x" * 5000, ["x"], [1], {"x": 1}, "1", "-1"),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        1.5,
+        1e999,
+        -1e999,
+        10**30,
+        10**400,
+        "",
+        "x",
+        [],
+        {},
+        [[]],
+        {"": {}},
+        [None],
+    ),
+    *(
+        "\ud800",
+        "\x1b[31m",
+        "a\nb",
+        "\u202e",
+        "../x",
+        "/x",
+        "a\0b",
+        "x" * 5000,
+        ["x"],
+        [1],
+        {"x": 1},
+        "1",
+        "-1",
+    ),
 )
 
 

@@ -142,7 +142,7 @@ def test_an_image_that_is_not_what_it_says_is_refused(saved, change):
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\0" * 2048])
 def test_what_is_no_image_is_refused(content):
-    with pytest.raises(ScanError, match="no saved image"):
+    with pytest.raises(ScanError, match="the saved image"):
         describe(io.BytesIO(content))
 
 

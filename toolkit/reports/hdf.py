@@ -220,7 +220,8 @@ def override(report: Report, control_id: str, reason: str) -> Status | None:
                     "skip_message": reason,
                 }
             ]
-            control.setdefault("tags", {})["barescan"] = {"engine_status": status.value, "reason": reason}
+            tags = control.get("tags") or {}
+            control["tags"] = tags | {"barescan": {"engine_status": status.value, "reason": reason}}
     return before
 
 
@@ -243,7 +244,12 @@ def parse(data: bytes, source: str, error: type[BarescanError] = CallError) -> R
     try:
         if len(data) > MAX_SIZE:
             raise _MalformedError(f"it is larger than {MAX_SIZE} bytes")
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+        document = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_distinct,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
         report: Report = _typed(document, dict, "the document")
         _check_depth(report)
         _check_report(report)
@@ -412,6 +418,12 @@ def _no_constant(name: str) -> Any:
     raise _MalformedError(f"{name} is no JSON number")
 
 
+def _finite(text: str) -> float:
+    """Return a number with decimals or an exponent, which Python makes infinite where it is too large."""
+    number = float(text)
+    return number if math.isfinite(number) else _no_constant(text[:40])
+
+
 def _check_depth(document: Report) -> None:
     """Walk level by level: no recursion, so no depth of a hostile document can exhaust the stack."""
     level: list[Any] = [document]
@@ -441,6 +453,8 @@ def _check_profile(profile: object, where: str) -> None:
     _typed(members.get("name"), str, f"{where}.name")
     for key in ("title", "version", "parent_profile", "status", "status_message", "skip_message"):
         _optional(members, key, str, where)
+    for key in ("attributes", "supports"):
+        _optional(members, key, list, where)
     for number, control in enumerate(_typed(members.get("controls"), list, f"{where}.controls")):
         _check_control(control, f"{where}.controls[{number}]")
 
@@ -471,7 +485,7 @@ def _check_result(result: object, where: str) -> None:
 
 
 def _within(impact: float) -> bool:
-    return math.isfinite(impact) and 0 <= impact <= 1
+    return 0 <= impact <= 1
 
 
 _NAMES: Mapping[type, str] = {dict: "an object", list: "an array", str: "a string"}

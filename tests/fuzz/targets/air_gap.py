@@ -42,7 +42,13 @@ def _tar(files: dict[str, bytes]) -> bytes:
 
 def _manifest() -> bytes:
     files = {_IMAGE: _image()[0], **_FILES}
-    image = {"file": _IMAGE, "tags": ["small:1"], "id": _image()[1], "architecture": "amd64", "labels": {"a": "b"}}
+    image = {
+        "file": _IMAGE,
+        "tags": ["small:1"],
+        "id": _image()[1],
+        "architecture": "amd64",
+        "labels": {"a": "b"},
+    }
     manifest = {
         "format": archive.FORMAT,
         "barescan": "1",

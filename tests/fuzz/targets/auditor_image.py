@@ -18,7 +18,7 @@ from tests.images.saved import Saved
 from toolkit.auditor import AGENT_LABEL, BUNDLE_LABEL
 from toolkit.images.content import START, check_auditor, describe
 
-_LAYER = b"layer\n"
+LAYER = b"layer\n"
 
 
 @functools.cache
@@ -63,7 +63,7 @@ def around(layer: bytes) -> bytes:
 
 def run(data: bytes) -> Outcome:
     """Describe and check an image; one that passes for an auditor must have the labels' very content."""
-    file = io.BufferedReader(io.BytesIO(around(data.removeprefix(_LAYER)) if data.startswith(_LAYER) else data))
+    file = io.BufferedReader(io.BytesIO(around(data.removeprefix(LAYER)) if data.startswith(LAYER) else data))
     about = describe(file)
     assert all(isinstance(tag, str) for tag in about.tags)
     assert all(isinstance(word, str) for pair in about.labels.items() for word in pair)
@@ -75,11 +75,15 @@ def run(data: bytes) -> Outcome:
 
 def seeds() -> list[bytes]:
     whole, layer, _ = honest()
-    return [whole, _LAYER + layer, _LAYER + gzip.compress(layer, mtime=0)]
+    return [whole, LAYER + layer, LAYER + gzip.compress(layer, mtime=0)]
 
 
-TARGET = Target(run, seeds, lambda data, random: (
-    _LAYER + archives.mutate(data.removeprefix(_LAYER), random)
-    if data.startswith(_LAYER)
-    else archives.mutate(data, random)
-))
+TARGET = Target(
+    run,
+    seeds,
+    lambda data, random: (
+        LAYER + archives.mutate(data.removeprefix(LAYER), random)
+        if data.startswith(LAYER)
+        else archives.mutate(data, random)
+    ),
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.fuzz import frames
@@ -16,23 +17,21 @@ from toolkit.runtimes.base import Connection
 OUTPUTS = ("report.json", "refused.json")
 JOB = {"pid": 1, "bundle": "/b", "argv": ["/x"], "env": {}, "outputs": list(OUTPUTS), "timeout": 9.0}
 HELLO = frame(Kind.HELLO, {"version": 1, "agent": frames.OUR_AGENT.decode()})
-HONEST = HELLO + b"".join(
-    frame(kind, said)
-    for kind, said in (
-        (Kind.ACK, {}),
-        (Kind.PHASE, {"phase": "enter"}),
-        (Kind.FACTS, {"target": {"pid": 7, "container_id": "c" * 64, "left_out": ["/sys"]}}),
-        (Kind.FACTS, {"os_release": {"ID": "debian", "VERSION_ID": "12"}}),
-        (Kind.STDOUT, b'barescan-progress {"control": "one", "status": "passed"}\nplain\n'),
-        (Kind.STDERR, b"W: careful\n"),
-        (Kind.FILE, {"name": "report.json", "size": 7}),
-        (Kind.DATA, b"content"),
-        (Kind.FILE, {"name": "refused.json", "size": 2}),
-        (Kind.DATA, b"{}"),
-        (Kind.RESULT, {"exit_status": 0, "seconds": 0.5}),
-        (Kind.RESULT, {"complete": True}),
-    )
+_SAID: tuple[tuple[Kind, bytes | Mapping[str, object]], ...] = (
+    (Kind.ACK, {}),
+    (Kind.PHASE, {"phase": "enter"}),
+    (Kind.FACTS, {"target": {"pid": 7, "container_id": "c" * 64, "left_out": ["/sys"]}}),
+    (Kind.FACTS, {"os_release": {"ID": "debian", "VERSION_ID": "12"}}),
+    (Kind.STDOUT, b'barescan-progress {"control": "one", "status": "passed"}\nplain\n'),
+    (Kind.STDERR, b"W: careful\n"),
+    (Kind.FILE, {"name": "report.json", "size": 7}),
+    (Kind.DATA, b"content"),
+    (Kind.FILE, {"name": "refused.json", "size": 2}),
+    (Kind.DATA, b"{}"),
+    (Kind.RESULT, {"exit_status": 0, "seconds": 0.5}),
+    (Kind.RESULT, {"complete": True}),
 )
+HONEST = HELLO + b"".join(frame(kind, said) for kind, said in _SAID)
 FAILED = HELLO + b"".join(
     frame(kind, said)
     for kind, said in (

@@ -1,4 +1,4 @@
-"""What an API server sends on the websocket of an exec; after a separator, a Docker engine's frames likewise."""
+"""What an API server sends on the websocket of an exec; or, after a prefix, a Docker engine's frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from toolkit.runtimes import docker
 from toolkit.runtimes.base import Connection
 from toolkit.runtimes.kubernetes import channels
 
-_DOCKER = b"docker\n"
+DOCKER = b"docker\n"
 _SUCCESS = json.dumps({"metadata": {}, "status": "Success"}).encode()
 _FAILURE = json.dumps(
     {"status": "Failure", "message": "command terminated", "reason": "NonZeroExitCode", "code": 500}
@@ -93,7 +93,7 @@ def run(data: bytes) -> Outcome:
     before, threading.excepthook = threading.excepthook, lambda args: broken.append(args.exc_value)
     running = threading.active_count()
     try:
-        heard, complaint = _bring(data.removeprefix(_DOCKER)) if data.startswith(_DOCKER) else _carry(data)
+        heard, complaint = _bring(data.removeprefix(DOCKER)) if data.startswith(DOCKER) else _carry(data)
     finally:
         threading.excepthook = before
     assert not broken, f"a thread broke: {broken[0]!r}"
@@ -108,7 +108,7 @@ def seeds() -> list[bytes]:
     return [
         whole + message(3, _SUCCESS) + b"\x88\x02\x03\xe8",
         message(2, b"barescan agent: x\n") + message(3, _FAILURE),
-        _DOCKER + _docker_frame(1, b"out" * 50) + _docker_frame(2, b"err\n") + _docker_frame(1, b"x"),
+        DOCKER + _docker_frame(1, b"out" * 50) + _docker_frame(2, b"err\n") + _docker_frame(1, b"x"),
     ]
 
 
@@ -120,7 +120,11 @@ def mutate(data: bytes, random: Random) -> bytes:
         case 1:
             kind = random.choice((0, 1, 2, 8, 9, 10, 3))
             place = random.randint(0, len(data))
-            return data[:place] + message(random.choice((0, 1, 2, 3, 255)), b"x" * random.randint(0, 200), kind) + data[place:]
+            return (
+                data[:place]
+                + message(random.choice((0, 1, 2, 3, 255)), b"x" * random.randint(0, 200), kind)
+                + data[place:]
+            )
         case _:
             return mutate_bytes(data, random)
 

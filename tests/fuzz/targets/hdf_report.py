@@ -20,7 +20,9 @@ _GATE = threshold.parse(b"compliance: {min: 100}\nfailed: {total: {max: 0}}\nerr
 def seeds() -> list[bytes]:
     overlay = profile("overlay", control("a", "passed"), control("b"))
     base = profile("base", control("a", "failed"), control("b", "skipped"), parent_profile="overlay")
-    one = profile("p", control("a", "passed", "skipped"), control("b", "error", impact=0.9, tags={"severity": "low"}))
+    one = profile(
+        "p", control("a", "passed", "skipped"), control("b", "error", impact=0.9, tags={"severity": "low"})
+    )
     return [json.dumps(each).encode() for each in (report(one), report(overlay, base))]
 
 

@@ -31,13 +31,19 @@ def _documents() -> bytes:
     index = {
         "manifests": [{"mediaType": _MANIFEST_TYPE, "digest": "MANIFEST", "size": 0, "annotations": notes}]
     }
-    docker = [{"Config": "config.json", "RepoTags": ["a:1"], "Layers": [f"blobs/sha256/{digest(_LAYER)[7:]}"]}]
-    return _DOCUMENTS + b"\n".join(json.dumps(each).encode() for each in (index, manifest, config(_LAYER), docker))
+    docker = [
+        {"Config": "config.json", "RepoTags": ["a:1"], "Layers": [f"blobs/sha256/{digest(_LAYER)[7:]}"]}
+    ]
+    return _DOCUMENTS + b"\n".join(
+        json.dumps(each).encode() for each in (index, manifest, config(_LAYER), docker)
+    )
 
 
 def _named(content: bytes, word: str, other: bytes) -> bytes:
     """Put digest and size of a document where another one names it, as its maker would."""
-    named = content.replace(f'"{word}", "size": 0'.encode(), f'"{digest(other)}", "size": {len(other)}'.encode())
+    named = content.replace(
+        f'"{word}", "size": 0'.encode(), f'"{digest(other)}", "size": {len(other)}'.encode()
+    )
     return named.replace(f'"{word}"'.encode(), f'"{digest(other)}"'.encode())
 
 
@@ -78,7 +84,11 @@ def seeds() -> list[bytes]:
         place = Path(folder)
         made = Layout(place / "layout")
         made.add(made.image(_LAYER), "image")
-        whole = [made.tar(place / "oci.tar"), made.tar(place / "oci.tar.gz", "w:gz"), saved(place / "d.tar", _LAYER)]
+        whole = [
+            made.tar(place / "oci.tar"),
+            made.tar(place / "oci.tar.gz", "w:gz"),
+            saved(place / "d.tar", _LAYER),
+        ]
         documents = _documents()
         by_docker = _DOCUMENTS + b"\n" + documents.removeprefix(_DOCUMENTS).split(b"\n", 1)[1]
         return [documents, by_docker, *(path.read_bytes() for path in whole)]

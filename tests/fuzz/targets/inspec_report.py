@@ -24,7 +24,14 @@ _PLAN = Plan(argv=("x",), title="demo", waived=("other",))
 
 def _control(control_id: str, *statuses: str, **members: Any) -> dict[str, Any]:
     results = [{"status": status, "code_desc": "it is", "start_time": "now"} for status in statuses]
-    return {"id": control_id, "impact": 0.5, "title": "t", "desc": "d", "tags": {}, "results": results} | members
+    return {
+        "id": control_id,
+        "impact": 0.5,
+        "title": "t",
+        "desc": "d",
+        "tags": {},
+        "results": results,
+    } | members
 
 
 def report(*controls: dict[str, Any]) -> dict[str, Any]:

@@ -35,9 +35,9 @@ def run(data: bytes) -> Outcome:
         found = job.receive(stream)
     words = [found.bundle, *found.argv, *found.outputs, *found.env, *found.env.values(), *found.unpack]
     assert all(isinstance(word, str) for word in words)
+    assert isinstance(found.argv, list)
     assert found.argv
-    assert not isinstance(found.argv, str)
-    assert 0 < found.timeout < float("inf")
+    assert 0 <= found.timeout < float("inf")
     assert [found.pid, found.rootfs, found.container].count(None) == 2
     assert all("/" not in name and name not in {"", ".", ".."} for name in (*found.outputs, *found.unpack))
     for name, (mode, content) in found.files.items():

@@ -16,7 +16,7 @@ from tests.runtimes.image_builders import entry, layer
 from toolkit.engines.inspec_profile import read_profile
 
 _METADATA = b"inspec.yml\n"
-_YAML = b"name: demo\ntitle: Demo\nversion: 1.0.0\nsupports:\n  - platform: os\ninputs:\n  - name: a\n    value: 1\n"
+_YAML = b"name: demo\ntitle: Demo\nsupports:\n  - platform: os\ninputs:\n  - name: a\n    value: 1\n"
 _RUBY = b"control 'one' do\n  impact 0.5\nend\n"
 
 

@@ -1,4 +1,4 @@
-"""A whole scan: from what an auditor says, beginning with its greeting, to the exit status and the records."""
+"""A whole scan: from an auditor's greeting and all it says to the exit status and the records."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tests.fuzz import frames
 from tests.fuzz.frames import frame
 from tests.fuzz.harness import Outcome, Target, check_message
 from tests.fuzz.oracle import check_pass
-from tests.fuzz.targets.inspec_report import report, seeds as report_seeds
+from tests.fuzz.targets.inspec_report import report
+from tests.fuzz.targets.inspec_report import seeds as report_seeds
 from toolkit import runs, scan
 from toolkit.agent.stream import Kind, StreamError
+from toolkit.bundle import manifest
 from toolkit.bundle.build import Bundle
 from toolkit.errors import BarescanError, ScanError
 from toolkit.runtimes import base
 from toolkit.runtimes.base import Bundles, Connection, Runtime
-from toolkit.runtimes.kubernetes.runtime import bundle_of
 from toolkit.runtimes.session import greet
 
 _MANIFEST = {
@@ -31,9 +32,7 @@ _MANIFEST = {
     "content": {"debian12": "content/debian12.xml.gz"},
     "described": {"debian12": {"sha256": "0" * 64, "profiles": {"p": {"title": "P", "rules": 3}}}},
 }
-_HELLO = frame(
-    Kind.HELLO, {"version": 1, "agent": frames.OUR_AGENT.decode(), "bundle": _MANIFEST}
-)
+_HELLO = frame(Kind.HELLO, {"version": 1, "agent": frames.OUR_AGENT.decode(), "bundle": _MANIFEST})
 """The greeting of an auditor in a pod, which brings its bundle's manifest."""
 
 
@@ -52,7 +51,7 @@ class FuzzRuntime(Runtime):
         self._open = contextlib.ExitStack()
         self._connection = Connection(self._open.enter_context(frames.peer(self.says)))
         try:
-            return bundle_of(greet(self._connection))
+            return Bundle(Path("/"), manifest.checked(greet(self._connection).get("bundle")))
         except StreamError as error:
             raise ScanError(str(error), "none") from None
 
@@ -109,8 +108,8 @@ def run(data: bytes) -> Outcome:
             result = scan.scan(request, lambda: Bundle(Path("/"), _MANIFEST))
         except BarescanError as error:
             check_message(error.kept or "-")
-            for record in Path(folder, "reports").glob("*/*"):
-                assert runs.read_scan(record)["complete"] is False
+            for failed in Path(folder, "reports").glob("*/*"):
+                assert runs.read_scan(failed)["complete"] is False
             raise
         assert sorted(each.name for each in Path(folder).iterdir()) == ["profile", "reports"]
         record = runs.read_scan(result.folder)
