@@ -407,7 +407,7 @@ class _Scan:
         facts = {key: value for key, value in self.outcome.facts.items() if key != confinement.FACT}
         content = {
             "barescan": toolkit.__version__,
-            "target": {"uri": self.request.target, **self.runtime.facts(), **facts},
+            "target": {**facts, **self.runtime.facts(), "uri": self.request.target},
             "profile": {"name": self.plan.title, "sha256": self.plan.sha256},
             "engine": {"name": self.engine.name, **manifest["engines"][self.engine.name]},
             "bundle": {"architecture": manifest.get("architecture"), "sha256": manifest.get("sha256")},

@@ -167,7 +167,7 @@ def test_only_a_label_that_lies_is_named_as_such(saved):
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\0" * 2048])
 def test_what_is_no_image_is_refused(content):
-    with pytest.raises(ScanError, match="no saved image"):
+    with pytest.raises(ScanError, match="the saved image"):
         describe(io.BytesIO(content))
 
 

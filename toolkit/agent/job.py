@@ -11,6 +11,9 @@ from toolkit.agent.stream import Kind, Stream
 MOUNT_POINT = "sys/firmware"
 """Relative to the target's root: every OCI container has it, masked, and nothing is looked for in it."""
 MAX_FILES_BYTES = 256 << 20
+MAX_FILES = 30_000  # a profile has at most 20 000
+_LONGEST_NAME = 4096
+_MOST = 1 << 40  # of anything that is counted in bytes or seconds
 
 
 @dataclass
@@ -49,36 +52,69 @@ def receive(stream: Stream) -> Job:
     try:
         job = Job(**stream.expect(Kind.JOB).json())
     except TypeError as error:
-        raise AgentError(
-            f"the job is not understood: {error}", "use client and agent of one version", 1
-        ) from None
+        raise _not_understood(ascii(str(error)[:200])) from None
+    if not _is_typed(job):
+        raise _not_understood("a member of it is of another type")
     _check(job)
     held = 0
     while (frame := stream.receive()).kind is not Kind.END:
         if frame.kind is not Kind.FILE:
             raise AgentError(f"unexpected {frame.kind.name} frame in a job", status=1)
         about = frame.json()
-        held += int(about["size"])
-        if held > MAX_FILES_BYTES:
+        name, size, mode = _safe_name(about), about.get("size"), about.get("mode")
+        if not _is_number(size) or not isinstance(size, int) or not isinstance(mode, int):
+            raise _not_understood("a file of it has no size or no mode")
+        held += size
+        if held > MAX_FILES_BYTES or len(job.files) >= MAX_FILES:
             raise AgentError(
-                f"the profile is larger than {MAX_FILES_BYTES >> 20} MiB", "leave out what is not needed", 1
+                f"the profile is larger than {MAX_FILES_BYTES >> 20} MiB or {MAX_FILES} files",
+                "leave out what is not needed",
+                1,
             )
-        job.files[_safe_name(about)] = (int(about["mode"]) & 0o777, _content(stream, int(about["size"])))
+        job.files[name] = (mode & 0o777, _content(stream, size))
     return job
+
+
+def _not_understood(why: str) -> AgentError:
+    return AgentError(f"the job is not understood: {why}", "use client and agent of one version", 1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST
+
+
+def _is_typed(job: Job) -> bool:
+    """Tell whether what came as JSON is of the types that the rest of the agent takes it for."""
+    lists, mappings = (job.argv, job.outputs), (job.env, job.unpack)
+    if not all(isinstance(each, list) for each in lists) or not all(
+        isinstance(each, dict) for each in mappings
+    ):
+        return False
+    words = [job.bundle, *job.argv, *job.outputs, *job.env.values(), *job.unpack.values()]
+    numbers = (job.timeout, job.keep, job.max_output, job.max_report, job.scratch_bytes, job.memory_bytes)
+    optional = ((job.pid, int), (job.rootfs, str), (job.container, dict))
+    return (
+        all(isinstance(word, str) for word in words)
+        and all(map(_is_number, numbers))
+        and all(value is None or isinstance(value, kind) for value, kind in optional)
+        and job.files == {}
+    )
 
 
 def _check(job: Job) -> None:
     if [job.pid, job.rootfs, job.container].count(None) != 2:
         raise AgentError("a job names one target: a pid, a root directory or a container", status=1)
     names = [*job.outputs, *job.unpack]
-    if any("/" in name or name.startswith(".") for name in names) or not job.argv:
+    if any(set("/\0") & set(name) or name.startswith(".") or not name for name in names) or not job.argv:
         raise AgentError("a job's outputs are plain file names and its command is not empty", status=1)
 
 
 def _safe_name(about: dict[str, Any]) -> str:
-    name = str(about["name"])
+    name = about.get("name")
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        raise _not_understood("a file of it has no name")
     if any(part in {"", ".", ".."} for part in name.split("/")) or "\0" in name:
-        raise AgentError(f"{name!r} is not a path inside the job", status=1)
+        raise AgentError(f"{name[:200]!a} is not a path inside the job", status=1)
     return name
 
 

@@ -143,7 +143,7 @@ class Stream:
     def _check_end(self, said: dict[str, Any]) -> None:
         if said != {"bytes": self._received, "sha256": self._received_hash.hexdigest()}:
             sent = said.get("bytes")
-            number = sent if isinstance(sent, int) else "some"
+            number = sent if isinstance(sent, int) and 0 <= sent < 1 << 64 else "an unknown number of"
             raise StreamError(f"{number} bytes were sent and {self._received} arrived, or not the same ones")
 
     def _left(self) -> float | None:

@@ -111,7 +111,7 @@ class CincEngine(Engine):
         _withdraw_refused(report, result.outputs.get(_REFUSED))
         _explain_absent(report, result.outputs.get(_ABSENT))
         platform = report.setdefault("platform", {})
-        if platform.get("target_id") in {None, "", _NAMELESS}:
+        if platform.get("target_id") in (None, "", _NAMELESS):
             platform["target_id"] = target
         return report
 

@@ -25,7 +25,7 @@ from toolkit.engines.base import (
     SentFile,
 )
 from toolkit.errors import BarescanError, CallError, ScanError
-from toolkit.reports.text import counted
+from toolkit.reports.text import counted, visible
 from toolkit.reports.xccdf import NOT_OF_PROFILE, xccdf_to_hdf
 
 _RESULTS, _UNPACKED = "results.xml", "content.xml"
@@ -156,7 +156,7 @@ def _explained(plan: Plan, result: RawResult) -> BarescanError:
     source = plan.title.partition("#")[0]
     for file in plan.files:
         said = said.replace(f"{JOB}/{file.name}", source)
-    said = said[:300]
+    said = visible(said, 300)
     if rule := _NO_RULE.search(said):
         return CallError(f"{plan.title} has no rule {rule.group(1)!r}", "correct --controls, or leave it out")
     if _CALLERS_FAULT.search(said):

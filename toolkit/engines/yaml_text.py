@@ -27,6 +27,8 @@ def compose(text: bytes, where: str) -> yaml.MappingNode | None:
         raise CallError(f"{where}: byte {error.start} is not UTF-8", _REMEDY) from None
     except RecursionError:
         raise CallError(f"{where}: nested too deeply", _REMEDY) from None
+    except (ValueError, OverflowError):  # PyYAML lets out what chr() and int() say of its numbers
+        raise CallError(f"{where}: YAML error: an escape or a version that is none", _REMEDY) from None
     if node is not None and not isinstance(node, yaml.MappingNode):
         raise CallError(
             f"{where}: line {node.start_mark.line + 1}: not a mapping of names to values", _REMEDY

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import docker
 import requests
@@ -31,6 +31,9 @@ from toolkit.bundle.tree import EPOCH, files, sha256
 from toolkit.dockers import reason
 from toolkit.errors import CallError, ScanError
 from toolkit.images.content import Contents, check_auditor, describe
+from toolkit.reports.text import visible
+from toolkit.unpack.blobs import sound
+from toolkit.unpack.tar import Readable, Reader
 
 Progress = Callable[[str], None]
 
@@ -44,6 +47,7 @@ _LARGEST_MANIFEST = 4 << 20
 _LARGEST_FILE = 8 << 30
 _MOST_FILES = 10_000
 _CHUNK = 1 << 20
+_FILE, _DIRECTORY = "0", "5"
 _SECONDS = 600
 """The longest that an engine may be silent while it saves or loads."""
 
@@ -142,8 +146,8 @@ def _checked(file: Path, progress: Progress, expected: str) -> Iterator[_Archive
         raise ScanError(f"{file} is larger than any archive of barescan", "do not use it")
     with tempfile.TemporaryDirectory(prefix="barescan-load-") as scratch:
         copy, tree = Path(scratch, "archive"), Path(scratch, "tree")  # nobody else can change the copy
-        with file.open("rb") as source:
-            total, _size = _copy(source, copy)
+        with file.open("rb") as source, copy.open("xb") as target:
+            total, _size = _copy(source, target)
         if expected and total != expected.lower():
             raise ScanError(f"{file} has SHA-256 {total}, not the expected one", "get it anew")
         progress(f"checking {file.name}")
@@ -288,40 +292,57 @@ def _unpack(copy: Path, file: Path, tree: Path) -> dict[str, Any]:
 
     `copy` is what is read, `file` what the user knows it as.
     """
-    try:
-        with _expanding(copy) as source, tarfile.open(fileobj=source, mode="r|") as archive:
-            return _take(archive, file, tree)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
-        raise ScanError(f"{file} is damaged or no archive of barescan: {error}", "get it anew") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ScanError(f"the manifest in {file} is malformed ({error})", "get it anew") from None
+    with sound(str(file), "get it anew"), _expanding(copy) as source:
+        return _take(Reader(source), file, tree)
 
 
-def _take(archive: tarfile.TarFile, file: Path, tree: Path) -> dict[str, Any]:
+def _take(archive: Reader, file: Path, tree: Path) -> dict[str, Any]:
     first = archive.next()
-    if first is None or first.name != MANIFEST or first.size > _LARGEST_MANIFEST:
+    if first is None:
+        raise ScanError(f"{file} is damaged or empty", "get it anew")
+    if first.name != MANIFEST or first.kind != _FILE or first.size > _LARGEST_MANIFEST:
         raise CallError(f"{file} is no archive of barescan", "name one made by `invoke images.save`")
-    content = archive.extractfile(first)
-    manifest: dict[str, Any] = json.load(content) if content else {}
-    if manifest["format"] != FORMAT:
-        raise CallError(
-            f"{file} has format {manifest['format']}, not {FORMAT}", "use the barescan that wrote it"
-        )
+    manifest = _manifest(b"".join(iter(lambda: archive.read(_CHUNK), b"")), file)
     waiting = dict(manifest["files"])
-    if len(waiting) > _MOST_FILES or sum(int(about["size"]) for about in waiting.values()) > _LARGEST_FILE:
+    if len(waiting) > _MOST_FILES or sum(about["size"] for about in waiting.values()) > _LARGEST_FILE:
         raise ScanError(f"{file} claims to hold more than any archive of barescan", "do not use it")
     while (member := archive.next()) is not None:
-        if member.isdir() or member.name == _SUMS:
+        if member.kind == _DIRECTORY or member.name == _SUMS:
             continue
-        about = waiting.pop(member.name, None)
-        data = archive.extractfile(member) if member.isreg() and about else None
-        if about is None or data is None or not _safe(member.name):
-            raise ScanError(f"{file} holds {member.name!r}, which its manifest does not list", "get it anew")
-        if _copy(data, tree / member.name) != (about["sha256"], about["size"]):
-            raise ScanError(f"{member.name} in {file} is not what the manifest says", "get it anew")
+        about = waiting.pop(member.name, None) if member.kind == _FILE else None
+        if about is None or not _safe(member.name):
+            name = visible(member.name, 200)
+            raise ScanError(f"{file} holds {name!r}, which its manifest does not list", "get it anew")
+        if _place(archive, tree, member.name) != (about["sha256"], about["size"]):
+            name = visible(member.name, 200)
+            raise ScanError(f"{name} in {file} is not what the manifest says", "get it anew")
     if waiting:
-        raise ScanError(f"{file} lacks {min(waiting)}", "get it anew")
+        raise ScanError(f"{file} lacks {visible(min(waiting), 200)}", "get it anew")
     return manifest
+
+
+def _manifest(content: bytes, file: Path) -> dict[str, Any]:
+    """Return the manifest in an archive, whose members are of the types that are relied on."""
+    try:
+        manifest = json.loads(content)
+        if manifest["format"] != FORMAT:
+            said = visible(str(manifest["format"]), 40)
+            raise CallError(f"{file} has format {said}, not {FORMAT}", "use the barescan that wrote it")
+        if _is_sound(manifest):
+            return dict(manifest)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ScanError(f"the manifest in {file} is malformed", "get it anew")
+
+
+def _is_sound(manifest: dict[str, Any]) -> bool:
+    sizes = [about["size"] for about in manifest["files"].values()]
+    words = [*manifest["profiles"], *(about["sha256"] for about in manifest["files"].values())]
+    for image in manifest["images"]:
+        words += [image["file"], image["id"], *image["tags"], *image["labels"].values()]
+    return all(isinstance(word, str) for word in words) and all(
+        isinstance(size, int) and size >= 0 for size in sizes
+    )
 
 
 def _safe(name: str) -> bool:
@@ -334,15 +355,28 @@ def _safe(name: str) -> bool:
     )
 
 
-def _copy(source: IO[bytes], target: Path) -> tuple[str, int]:
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _place(source: Reader, tree: Path, name: str) -> tuple[str, int]:
+    """Write the entry at hand to its place; return its SHA-256 and size. Raises ScanError for a bad name."""
+    target = tree / name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        output = target.open("xb")
+    except (OSError, ValueError):
+        raise ScanError(
+            f"{visible(name, 200)!r} in the archive is no name of a file", "get it anew"
+        ) from None
+    with output:
+        return _copy(source, output)
+
+
+def _copy(source: Readable, output: BinaryIO) -> tuple[str, int]:
+    """Copy what is left of a stream; return its SHA-256 and size."""
     found = hashlib.sha256()
     size = 0
-    with target.open("xb") as output:
-        while chunk := source.read(_CHUNK):
-            found.update(chunk)
-            size += len(chunk)
-            output.write(chunk)
+    while chunk := source.read(_CHUNK):
+        found.update(chunk)
+        size += len(chunk)
+        output.write(chunk)
     return found.hexdigest(), size
 
 
@@ -350,7 +384,8 @@ def _check_images(manifest: dict[str, Any], tree: Path, progress: Progress) -> d
     checked = {}
     for entry in manifest["images"]:
         if entry["file"] not in manifest["files"]:
-            raise ScanError(f"the manifest lists no file for {entry['tags']}", "get the archive anew")
+            tags = visible(", ".join(entry["tags"]), 200)
+            raise ScanError(f"the manifest lists no file for {tags}", "get the archive anew")
         with (tree / entry["file"]).open("rb") as saved:
             about = describe(saved)
             if AGENT_LABEL in about.labels or AGENT_LABEL in entry["labels"]:
@@ -358,7 +393,8 @@ def _check_images(manifest: dict[str, Any], tree: Path, progress: Progress) -> d
         said = (entry["id"], entry["labels"], tuple(entry["tags"]))
         if said != (about.identity, dict(about.labels), about.tags):
             raise ScanError(
-                f"{entry['file']} is not the image that the manifest names", "get the archive anew"
+                f"{visible(entry['file'], 200)} is not the image that the manifest names",
+                "get the archive anew",
             )
         if about.agent_sha256 and about.agent_sha256 != source_sha256():
             progress(
@@ -373,15 +409,17 @@ def _check_architecture(client: docker.DockerClient, images: dict[str, Contents]
     for about in images.values():
         if engine and engine != about.architecture:
             raise ScanError(
-                f"the image is for {about.architecture}, this engine runs {engine}", "get one made for it"
+                f"the image is for {visible(about.architecture, 40)}, this engine runs {engine}",
+                "get one made for it",
             )
 
 
 def _place_profiles(source: Path, names: Sequence[str], target: Path) -> None:
+    there = {path.name for path in source.iterdir() if path.is_dir()} if source.is_dir() else set()
     for name in names:
         place = target / name
-        if "/" in name or name in {"", ".", ".."} or not (source / name).is_dir():
-            raise ScanError(f"the archive has no profile {name!r}", "get it anew")
+        if name not in there:
+            raise ScanError(f"the archive has no profile {visible(name, 200)!r}", "get it anew")
         if place.exists():
             raise CallError(f"{place} is already there", "name a directory without it")
     for name in names:

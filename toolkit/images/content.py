@@ -6,24 +6,28 @@ What is read here may have been tampered with: nothing is unpacked, only hashed 
 from __future__ import annotations
 
 import ast
+import contextlib
 import gzip
 import hashlib
 import json
+import math
 import posixpath
-import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from toolkit.auditor import AGENT, AGENT_LABEL, BUNDLE_LABEL, IMAGE_BUNDLE, agent_command
 from toolkit.bundle import papers
 from toolkit.errors import ScanError
 from toolkit.reports.text import visible
+from toolkit.unpack.blobs import GZIP, ArchiveBlobs, sound
+from toolkit.unpack.limits import Budget
+from toolkit.unpack.tar import Entry, Readable, Reader
 
-_LARGEST_JSON = 4 << 20
 _LARGEST_SOURCE = 1 << 20
 _CHUNK = 1 << 20
+_FILE, _HARD_LINK, _SYMLINK, _DIRECTORY = "0", "1", "2", "5"
 _PLACE = IMAGE_BUNDLE.lstrip("/")
 _SOURCES = f"{_PLACE}/{AGENT}"
 _MODULES = f"{_SOURCES}/toolkit/agent"
@@ -46,84 +50,91 @@ class Contents:
     agent_sha256: str = ""
 
 
-def describe(file: IO[bytes]) -> Contents:
+def describe(file: BinaryIO) -> Contents:
     """Return names, architecture and labels of the one image in a `docker save` archive.
 
     Raises ScanError when it is no such archive or holds several images.
     """
-    file.seek(0)
-    try:
-        with tarfile.open(fileobj=file) as archive:
-            return _described(_Saved(archive))
-    except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise ScanError(f"this is no saved image ({error})", "make it with `invoke images.save`") from None
+    with _understood():
+        return _described(_Saved(file))
 
 
-def check_auditor(file: IO[bytes]) -> Contents:
+def check_auditor(file: BinaryIO) -> Contents:
     """Return the same with the hashes of bundle and agent, computed from the layer.
 
     Raises ScanError unless the layer is the one its configuration names, holds the bundle and the agent and
     nothing else, and these are what the labels say.
     """
-    file.seek(0)
-    try:
-        with tarfile.open(fileobj=file) as archive:
-            saved = _Saved(archive)
-            found = _described(saved)
-            bundle, agent = _measured(saved)
-    except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise ScanError(f"this is no saved image ({error})", "make it with `invoke images.save`") from None
+    with _understood():
+        saved = _Saved(file)
+        found = _described(saved)
+        bundle, agent = _measured(saved)
     for label, value, what in ((BUNDLE_LABEL, bundle, "bundle"), (AGENT_LABEL, agent, "agent")):
         if found.labels.get(label) != value:
             raise ScanError(
                 f"the image's {what} is not the one its label {label} names", "do not use it; get it anew"
             )
-    if saved.config["config"].get("Entrypoint") != START:
+    if saved.settings.get("Entrypoint") != START:
         raise ScanError("the image does not start the agent", "do not use it; get it anew")
     return replace(found, bundle_sha256=bundle, agent_sha256=agent)
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """Turn what a saved image must not be into a ScanError: the JSON in it may be of any shape."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        said = visible(str(error), 200)
+        raise ScanError(f"this is no saved image ({said})", "make it with `invoke images.save`") from None
 
 
 class _Saved:
     """The members of a `docker save` archive that its manifest names."""
 
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self._archive = archive
-        images = json.loads(self.read("manifest.json"))
+    def __init__(self, file: BinaryIO) -> None:
+        file.seek(0)
+        self._files = ArchiveBlobs("the saved image", file, Path(), Budget(math.inf, _tell_nobody))
+        images = json.loads(self._files.small("manifest.json"))
         if len(images) != 1:
             raise ValueError(f"{len(images)} images")
         self.about: dict[str, Any] = images[0]
-        self.config_bytes = self.read(self.about["Config"])
+        self.config_bytes = self._files.small(_text(self.about["Config"]))
         self.config: dict[str, Any] = json.loads(self.config_bytes)
+        self.settings: dict[str, Any] = self.config["config"]
 
-    def open(self, name: str) -> IO[bytes]:
-        """Open a member; a link (older engines save equal layers once) leads to another member."""
-        member = self._archive.getmember(posixpath.normpath(name))
-        if member.issym():
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
-            member = self._archive.getmember(target)
-        if not member.isreg():
-            raise ValueError(f"{name} is not a file")
-        file = self._archive.extractfile(member)
-        if file is None:
-            raise ValueError(f"{name} is not a file")
-        return file
+    @contextlib.contextmanager
+    def layer(self) -> Iterator[Readable]:
+        """Open the image's only layer, unpacked if it is compressed."""
+        with sound("the image's layer", "get it anew"):
+            blob = self._files.open(_text(self.about["Layers"][0]))
+            packed = blob.read(len(GZIP)) == GZIP
+            blob.seek(0)
+            if not packed:
+                yield blob
+                return
+            with gzip.GzipFile(fileobj=blob) as plain:
+                yield plain
 
-    def read(self, name: str) -> bytes:
-        with self.open(name) as file:
-            content = file.read(_LARGEST_JSON + 1)
-        if len(content) > _LARGEST_JSON:
-            raise ValueError(f"{name} is too large")
-        return content
+
+def _tell_nobody(_text: str) -> None:
+    """Take how far the reading is."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:40]!r} where a text belongs")
+    return value
 
 
 def _described(saved: _Saved) -> Contents:
-    config = saved.config
+    labels = saved.settings.get("Labels") or {}
     return Contents(
-        tuple(saved.about.get("RepoTags") or ()),
+        tuple(map(_text, saved.about.get("RepoTags") or ())),
         f"sha256:{hashlib.sha256(saved.config_bytes).hexdigest()}",
-        str(config["architecture"]),
-        dict(config["config"].get("Labels") or {}),
-        tuple(config["rootfs"]["diff_ids"]),
+        _text(saved.config["architecture"]),
+        {_text(name): _text(value) for name, value in labels.items()},
+        tuple(map(_text, saved.config["rootfs"]["diff_ids"])),
     )
 
 
@@ -134,11 +145,13 @@ def _measured(saved: _Saved) -> tuple[str, str]:
         raise ScanError(
             f"the image has {len(diff_ids)} layers, an auditor image has one", "build it with images.build"
         )
-    with saved.open(saved.about["Layers"][0]) as file, tarfile.open(fileobj=file) as layer:
-        entries, sources, said = _entries(layer)
-    with saved.open(saved.about["Layers"][0]) as file:
-        if _uncompressed_sha256(file) != diff_ids[0]:
-            raise ScanError("the image's layer is not the one its configuration names", "get it anew")
+    with saved.layer() as stream:
+        layer = _Hashed(stream)
+        entries, sources, said = _entries(Reader(layer))
+        while layer.read(_CHUNK):
+            pass
+    if layer.digest() != diff_ids[0]:
+        raise ScanError("the image's layer is not the one its configuration names", "get it anew")
     agent = hashlib.sha256()
     for name, content in sorted(sources.items()):
         agent.update(name.encode() + b"\0" + content + b"\0")
@@ -151,76 +164,101 @@ def _measured(saved: _Saved) -> tuple[str, str]:
     return papers.tree_digest(entries), agent.hexdigest()
 
 
-def _uncompressed_sha256(file: IO[bytes]) -> str:
-    magic = file.read(2)
-    file.seek(0)
-    if magic != b"\x1f\x8b":
-        return f"sha256:{_sha256(file)}"
-    with gzip.GzipFile(fileobj=file) as plain:
-        return f"sha256:{_sha256(plain)}"
+class _Hashed:
+    """A stream that hashes what is read of it."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._found = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._found.update(data)
+        return data
+
+    def digest(self) -> str:
+        return f"sha256:{self._found.hexdigest()}"
 
 
-def _sha256(file: IO[bytes] | gzip.GzipFile) -> str:
-    found = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        found.update(chunk)
-    return found.hexdigest()
-
-
-def _entries(layer: tarfile.TarFile) -> tuple[dict[str, str], dict[str, bytes], dict[str, bytes]]:
+def _entries(layer: Reader) -> tuple[dict[str, str], dict[str, bytes], dict[str, bytes]]:
     """Return what is in the bundle (path → kind and hash), and by name the agent's modules and the papers."""
     entries: dict[str, str] = {}
     sources: dict[str, bytes] = {}
     said: dict[str, bytes] = {}
-    for member in layer:
+    hashes: dict[str, str] = {}
+    while (member := layer.next()) is not None:
         name = posixpath.normpath(member.name)
         if name in {_PLACE, _SOURCES}:
             continue
         if not name.startswith(f"{_PLACE}/"):
-            raise ScanError(f"the image holds more than the auditor: /{name}", "do not use it; get it anew")
+            raise _more_than_the_auditor(name)
         if name.startswith(f"{_SOURCES}/"):
             _take_source(layer, member, name, sources)
         else:
             path = name.removeprefix(f"{_PLACE}/")
-            entries[path] = _kind(layer, member)
-            file = layer.extractfile(member) if path in papers.NAMES else None
-            if file:
-                said[path] = file.read(papers.LARGEST + 1)
+            if path in papers.NAMES and member.kind == _FILE:
+                said[path] = content = _paper(layer, member)
+                hashes[name] = hashlib.sha256(content).hexdigest()
+                entries[path] = f"{'program' if member.mode & 0o100 else 'file'} {hashes[name]}"
+            else:
+                entries[path] = _kind(layer, member, name, hashes)
     return entries, sources, said
 
 
-def _take_source(
-    layer: tarfile.TarFile, member: tarfile.TarInfo, name: str, sources: dict[str, bytes]
-) -> None:
+def _paper(layer: Reader, member: Entry) -> bytes:
+    if member.size > papers.LARGEST:
+        raise _more_than_the_auditor(member.name)
+    return b"".join(iter(lambda: layer.read(_CHUNK), b""))
+
+
+def _more_than_the_auditor(name: str) -> ScanError:
+    return ScanError(
+        f"the image holds more than the auditor: /{visible(name, 200)}", "do not use it; get it anew"
+    )
+
+
+def _take_source(layer: Reader, member: Entry, name: str, sources: dict[str, bytes]) -> None:
     parent, _, base = name.rpartition("/")
-    if member.isdir() and name in {f"{_SOURCES}/toolkit", _MODULES}:
+    if member.kind == _DIRECTORY and name in {f"{_SOURCES}/toolkit", _MODULES}:
         return
-    file = layer.extractfile(member) if member.isreg() and member.size < _LARGEST_SOURCE else None
-    if parent == _MODULES and base.endswith(".py") and file:
-        sources[base] = file.read()
-    elif name != f"{_SOURCES}/toolkit/__init__.py" or not file or not _harmless(file.read()):
-        raise ScanError(f"the image holds more than the auditor: /{name}", "do not use it; get it anew")
+    if member.kind != _FILE or member.size > _LARGEST_SOURCE:
+        raise _more_than_the_auditor(name)
+    content = b"".join(iter(lambda: layer.read(_CHUNK), b""))
+    if parent == _MODULES and base.endswith(".py"):
+        sources[base] = content
+    elif name != f"{_SOURCES}/toolkit/__init__.py" or not _harmless(content):
+        raise _more_than_the_auditor(name)
 
 
 def _harmless(source: bytes) -> bool:
     """Tell whether a module, which no label covers, is a docstring and a version and nothing that runs."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last for what is nested too deeply
+        return False
     return all(
         isinstance(getattr(statement, "value", None), ast.Constant)
         and isinstance(statement, ast.Expr | ast.Assign)
-        for statement in ast.parse(source).body
+        for statement in body
     )
 
 
-def _kind(layer: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    """Return what `toolkit.bundle.tree.digest` would say of this entry."""
-    if member.isdir():
+def _kind(layer: Reader, member: Entry, name: str, hashes: dict[str, str]) -> str:
+    """Return what `toolkit.bundle.tree.digest` would say of this entry; `hashes` has those of files."""
+    if member.kind == _DIRECTORY:
         return "directory"
-    if member.issym():
-        return f"link {member.linkname}"
-    file = layer.extractfile(member)  # of a hard link: of what it leads to
-    if file is None:
-        raise ValueError(f"{member.name} is neither file nor directory nor link")
-    return f"{'program' if member.mode & 0o100 else 'file'} {_sha256(file)}"
+    if member.kind == _SYMLINK:
+        return f"link {member.link}"
+    if member.kind == _FILE:
+        found = hashlib.sha256()
+        while chunk := layer.read(_CHUNK):
+            found.update(chunk)
+        hashes[name] = found.hexdigest()
+    elif member.kind == _HARD_LINK:
+        hashes[name] = hashes[posixpath.normpath(member.link)]
+    else:
+        raise ValueError(f"{name[:100]} is neither file nor directory nor link")
+    return f"{'program' if member.mode & 0o100 else 'file'} {hashes[name]}"
 
 
 def check_file(path: Path) -> Contents:

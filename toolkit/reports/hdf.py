@@ -227,7 +227,8 @@ def override(report: Report, control_id: str, reason: str) -> Status | None:
                     "skip_message": reason,
                 }
             ]
-            control.setdefault("tags", {})["barescan"] = {"engine_status": status.value, "reason": reason}
+            tags = control.get("tags") or {}
+            control["tags"] = tags | {"barescan": {"engine_status": status.value, "reason": reason}}
     return before
 
 

@@ -213,6 +213,10 @@ class _Reader:
             raise CallError(
                 f"{self.source}{where}: no YAML: {visible(str(problem), 200)}", "correct the threshold file"
             ) from error
+        except (ValueError, OverflowError) as error:  # of chr() and int(), which PyYAML lets out
+            raise CallError(
+                f"{self.source}: no YAML: an escape or a version that is none", "correct the threshold file"
+            ) from error
         except RecursionError as error:
             raise CallError(
                 f"the threshold file {self.source} is nested too deep", "use the documented keys"

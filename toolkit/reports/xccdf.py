@@ -164,7 +164,7 @@ class _Reader:
             seen.add(profile)
             if rule_id in self.selects[profile]:
                 return self.selects[profile][rule_id]
-            profile = self.extends[profile]
+            profile = self.extends.get(profile, "")
         return not seen or rule_id not in self.rules or self.rules[rule_id].selected
 
     @staticmethod
@@ -430,7 +430,9 @@ def _messages(element: Element) -> Iterator[str]:
 
 
 def _word(element: Element) -> str:
-    return (element.findtext(f"{_NAMESPACE}result") or "").strip()
+    """Return the one word of a result; none where it has several, or mark-up in it, which XCCDF does not."""
+    words = element.findall(f"{_NAMESPACE}result")
+    return (words[0].text or "").strip() if len(words) == 1 and not len(words[0]) else ""
 
 
 def _meaning(word: str) -> _Meaning:

@@ -17,7 +17,7 @@ from toolkit.agent.stream import Stream
 from toolkit.auditor import Auditing
 from toolkit.bundle.build import Bundle
 from toolkit.errors import CallError, ScanError
-from toolkit.reports.text import counted
+from toolkit.reports.text import counted, visible
 from toolkit.stop import Stop
 
 _RUNTIMES = {
@@ -118,7 +118,9 @@ class Runtime(ABC):
         lines = complaint.splitlines()
         if not lines:
             return broke
-        return ScanError(f"{broke.cause} ({lines[-1][:300]})", broke.remedy, transient=broke.transient)
+        return ScanError(
+            f"{broke.cause} ({visible(lines[-1], 300)})", broke.remedy, transient=broke.transient
+        )
 
 
 def check_not_prying(name: str, added: Iterable[str], *, privileged: bool) -> None:

@@ -26,7 +26,8 @@ from toolkit import dockers
 from toolkit.agent.source import source_sha256
 from toolkit.agent.stream import Stream
 from toolkit.auditor import ADDING, AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCAN_LABEL, deadline_label
-from toolkit.bundle.build import FORMAT, Bundle
+from toolkit.bundle import manifest
+from toolkit.bundle.build import Bundle
 from toolkit.errors import ScanError
 from toolkit.runtimes import cgroups
 from toolkit.runtimes.base import Bundles, Connection, Runtime, check_not_prying
@@ -251,15 +252,14 @@ def _manifest(client: Any, image: Image) -> dict[str, Any]:
         raise ScanError(f"the image {image.id} holds no bundle: {error}", "build it anew") from None
     finally:
         _remove(container)
-    manifest: dict[str, Any] = json.loads(content)
-    if manifest.get("format") != FORMAT:
-        raise ScanError(
-            f"the bundle in the image has format {manifest.get('format')}, not {FORMAT}", "build it anew"
-        )
+    try:
+        found = manifest.checked(json.loads(content))
+    except (ValueError, RecursionError):
+        raise ScanError(f"the image {image.id} holds no bundle that can be read", "build it anew") from None
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-    return manifest
+    return found
 
 
 def _only_file(archive: bytes) -> bytes:

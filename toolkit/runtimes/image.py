@@ -12,6 +12,7 @@ from typing import Any
 import toolkit
 from toolkit.auditor import Auditing, python_command
 from toolkit.errors import CallError, ScanError
+from toolkit.reports.text import visible
 from toolkit.runtimes.base import Connection
 from toolkit.runtimes.local import LocalRuntime, loader, local_agent
 from toolkit.unpack import blobs, engine, images, rootless, stage, tree
@@ -116,5 +117,6 @@ def _check_rootless(entries: Entries, ids: int) -> None:
         )
     if entries.devices:
         raise ScanError(
-            f"the image has a device node ({entries.devices[0]}), which only root can make", "use sudo"
+            f"the image has a device node ({visible(entries.devices[0], 200)}), which only root can make",
+            "use sudo",
         )

@@ -43,7 +43,9 @@ class Blobs(ABC):
         with self.open(name) as file:
             content = file.read(MAX_JSON_BYTES + 1)
         if len(content) > MAX_JSON_BYTES:
-            raise ScanError(f"{name} in {self.what} is larger than {MAX_JSON_BYTES >> 20} MiB", "is it JSON?")
+            raise ScanError(
+                f"{name[:200]!r} in {self.what} is larger than {MAX_JSON_BYTES >> 20} MiB", "is it JSON?"
+            )
         return content
 
     def _missing(self, name: str) -> ScanError:
@@ -70,10 +72,12 @@ class DirectoryBlobs(Blobs):
             raise self._missing(name)
         try:
             fd = os.open(self._path / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, ValueError):  # the latter for what can be no name
+            raise self._missing(name) from None
         except OSError as error:
-            if isinstance(error, FileNotFoundError):
-                raise self._missing(name) from None
-            raise ScanError(f"{self.what}/{name} can't be read: {error.strerror}", "try as root") from None
+            raise ScanError(
+                f"{name[:200]!r} in {self.what} can't be read: {error.strerror}", "try as root"
+            ) from None
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise self._missing(name)
@@ -96,7 +100,7 @@ class ArchiveBlobs(Blobs):
         self._files: dict[str, tuple[Path | BinaryIO, int, int]] = {}
         self._aliases: dict[str, str] = {}
         self._spool, self._budget = spool, budget
-        in_place = archive if isinstance(archive, io.BufferedReader) else None
+        in_place = archive if isinstance(archive, io.BufferedReader | io.BytesIO) else None
         with sound(what, "save the image anew, as an archive of `docker save` or an OCI layout"):
             reader = Reader(archive, _seek_past(in_place) if in_place else None)
             while (entry := reader.next()) is not None:
@@ -155,7 +159,13 @@ class _Part(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         super().__init__()
-        self._file, self._at, self._end = file, start, start + size
+        self._file, self._start, self._at, self._end = file, start, start, start + size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if offset or whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("it only goes back to its start")
+        self._at = self._start
+        return 0
 
     def readable(self) -> bool:
         return True

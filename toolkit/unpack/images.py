@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import CallError, ScanError
+from toolkit.reports.text import visible
 from toolkit.unpack.blobs import Blobs
 from toolkit.unpack.limits import MAX_JSON_BYTES, MAX_LAYERS
 
@@ -31,6 +32,7 @@ _LAYERS = re.compile(
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _DEEPEST_INDEX = 4
+_LONGEST_NAME, _MOST_NAMES = 500, 20
 _ANEW = "save the image anew; if it stays so, treat it as hostile"
 
 
@@ -102,7 +104,9 @@ class _Layout:
         if kind in _INDEXES or "manifests" in manifest:
             return self._choose(manifest, "", depth - 1)
         if kind not in _MANIFESTS:
-            raise ScanError(f"the image's manifest is of the unknown type {kind!r}", "save it in OCI format")
+            raise ScanError(
+                f"the image's manifest is of the unknown type {visible(kind, 80)!r}", "save it in OCI format"
+            )
         return self._from_manifest(manifest, _string(descriptor.get("digest")), _names(descriptor))
 
     def _for_this_host(self, found: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
@@ -114,7 +118,7 @@ class _Layout:
         there = sorted({_platform(each) for each in found} - {""})
         if there and not fitting:
             raise ScanError(
-                f"the image is for {', '.join(there)}, not for this host's {wanted}",
+                f"the image is for {visible(', '.join(there), 300)}, not for this host's {wanted}",
                 "save the one platform that you mean, such as: skopeo copy --override-arch ARCH …",
             )
         raise _ambiguous(self._blobs.what, names)
@@ -130,7 +134,7 @@ class _Layout:
             kind = _string(descriptor.get("mediaType"))
             if not _LAYERS.fullmatch(kind):
                 raise ScanError(
-                    f"a layer of the image is of the unknown type {kind!r}",
+                    f"a layer of the image is of the unknown type {visible(kind, 80)!r}",
                     "save the image with plain, gzip or zstd layers that are not encrypted",
                 )
             layer_digest, size = named(descriptor)
@@ -179,7 +183,8 @@ def _saved(blobs: Blobs, selector: str) -> Image:
         Layer(file, diff_id, _digest_in_name(file))
         for file, diff_id in zip(files, config.diff_ids(len(files)), strict=True)
     )
-    return Image(layers, {**config.facts(), "names": _strings(manifest.get("RepoTags"))[:20]})
+    names = [each[:_LONGEST_NAME] for each in _strings(manifest.get("RepoTags"))[:_MOST_NAMES]]
+    return Image(layers, {**config.facts(), "names": names})
 
 
 def _digest_in_name(file: str) -> str | None:
@@ -251,7 +256,11 @@ def _string(value: Any) -> str:
 
 def _names(descriptor: dict[str, Any]) -> list[str]:
     notes = descriptor.get("annotations")
-    return [notes[key][:500] for key in _NAMES if _string(notes.get(key))] if isinstance(notes, dict) else []
+    return (
+        [notes[key][:_LONGEST_NAME] for key in _NAMES if _string(notes.get(key))]
+        if isinstance(notes, dict)
+        else []
+    )
 
 
 def _digests(descriptors: list[dict[str, Any]]) -> set[str]:
@@ -275,7 +284,7 @@ def _platform(descriptor: dict[str, Any]) -> str:
 def named(descriptor: dict[str, Any]) -> tuple[str, int]:
     """Return digest and size that a descriptor gives; raises ScanError where it gives none that can be."""
     digest, size = _string(descriptor.get("digest")), descriptor.get("size")
-    if not _DIGEST.fullmatch(digest) or not isinstance(size, int) or size < 0:
+    if not _DIGEST.fullmatch(digest) or not isinstance(size, int) or not 0 <= size < 1 << 63:
         raise ScanError(f"the image names a blob without a usable digest or size: {digest[:80]!r}", _ANEW)
     return digest, size
 
@@ -287,10 +296,14 @@ def blob_name(digest: str) -> str:
 
 
 def _no_such(what: str, selector: str, names: list[str]) -> CallError:
-    held = ", ".join(names[:20]) or "no names"
+    held = _listed(names) or "no names"
     return CallError(f"{what} holds no image {selector!r}", f"it holds {held}")
 
 
+def _listed(names: list[str]) -> str:
+    return visible(", ".join(names[:_MOST_NAMES]), 600)
+
+
 def _ambiguous(what: str, names: list[str]) -> CallError:
-    held = ", ".join(names[:20]) or "none of them has a name: save the one that you mean"
+    held = _listed(names) or "none of them has a name: save the one that you mean"
     return CallError(f"{what} holds more than one image", f"write image://PATH#NAME with one of: {held}")

@@ -45,6 +45,7 @@ class Entry:
     size: int
     uid: int
     gid: int
+    mode: int
     xattrs: tuple[str, ...] = ()
     """Names of the extended attributes that will be set."""
 
@@ -111,7 +112,8 @@ class Reader:
             size = 0
         self._left, self._padding = size, -size % BLOCK
         xattrs = tuple(key.removeprefix(_XATTR) for key in extended if key.startswith(_XATTR))
-        return Entry(name, kind, link, size, uid, gid, xattrs)
+        mode = _number(header[100:108])
+        return Entry(name, kind, link, size, uid, gid, mode, xattrs)
 
     def _header(self) -> bytes | None:
         header = self._block()
@@ -199,10 +201,12 @@ def _decimal(text: str) -> int:
 def _pax(content: bytes) -> dict[str, str]:
     """Return the records of an extended header, pax(1): `LENGTH KEY=VALUE` and a newline."""
     records: dict[str, str] = {}
-    while content:
-        said, _, _ = content[:20].partition(b" ")
+    start = 0
+    while start < len(content):
+        said, _, _ = content[start : start + 20].partition(b" ")
         length = int(said) if said.isdigit() else 0
-        record, content = content[:length], content[length:]
+        record = content[start : start + length]
+        start += length
         key, separator, value = record[len(said) + 1 : -1].partition(b"=")
         if not key or not separator or len(record) != length or not record.endswith(b"\n"):
             raise TarError("an extended header is malformed")

@@ -50,6 +50,10 @@ def conversation(started: Any) -> Iterator[Connection]:
         ours.close()
 
 
+class _TooLargeError(WebSocketException):
+    """A message is announced that nobody should hold."""
+
+
 class _Carrier:
     """Carries bytes between a websocket and a socket of ours, neither faster than the slower one takes them.
 
@@ -58,6 +62,8 @@ class _Carrier:
 
     def __init__(self, websocket: Any, end: socket.socket, connection: Connection) -> None:
         self._websocket = websocket
+        self._read = websocket.frame_buffer.recv
+        websocket.frame_buffer.recv = self._read_some
         self._socket: Any = websocket.sock
         self._end = end
         self._connection = connection
@@ -151,13 +157,20 @@ class _Carrier:
             try:
                 frame = self._websocket.recv_frame()
             except _LATER:
-                if (self._websocket.frame_buffer.length or 0) > _LARGEST_MESSAGE:
-                    raise WebSocketException("the API server sent a message that is too large") from None
                 return
+            except _TooLargeError:
+                raise
             except (OSError, WebSocketException):
                 self._hang_up()
                 return
             self._take(frame)
+
+    def _read_some(self, size: int) -> bytes:
+        """Read for the websocket, which else would gather a message of any length as fast as it comes."""
+        if (self._websocket.frame_buffer.length or 0) > _LARGEST_MESSAGE:
+            raise _TooLargeError("the API server sent a message that is too large")
+        data: bytes = self._read(size)
+        return data
 
     def _take(self, frame: ABNF) -> None:
         data = frame.data.encode() if isinstance(frame.data, str) else frame.data
@@ -190,5 +203,5 @@ def _message(status: bytes) -> str:
     try:
         said = json.loads(status)
         return "" if said.get("status") == "Success" else str(said.get("message") or "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return status.decode(errors="replace")

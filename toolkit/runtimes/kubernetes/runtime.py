@@ -16,7 +16,8 @@ from typing import Any
 from toolkit import clusters
 from toolkit.agent.stream import StreamError
 from toolkit.auditor import ADDING, AGENT, IMAGE_BUNDLE, IMAGE_LOADER, Auditing, agent_command
-from toolkit.bundle.build import FORMAT, Bundle
+from toolkit.bundle import manifest
+from toolkit.bundle.build import Bundle
 from toolkit.clusters import Cluster, RefusedError
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.reports.text import visible
@@ -146,16 +147,15 @@ class KubernetesRuntime(Runtime):
             connection = opened.enter_context(channels.conversation(started))
             connection.stream.deadline = time.monotonic() + _GREETING_SECONDS
             try:
-                manifest = greet(connection).get("bundle")
+                said = greet(connection).get("bundle")
             except StreamError as error:
                 opened.close()
                 raise self._dumb(error, connection) from None
-            if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-                raise ScanError("the auditor's bundle is of another version", "build the image anew")
+            bundle = Bundle(Path(IMAGE_BUNDLE), manifest.checked(said))
             self._open.enter_context(opened.pop_all())
         self._connection, self._auditor = connection, auditor
         connection.stream.deadline = time.monotonic() + _PLANNING_SECONDS
-        return Bundle(Path(IMAGE_BUNDLE), manifest)
+        return bundle
 
     def _dumb(self, error: StreamError, connection: Connection) -> Exception:
         """Return why an agent did not answer: it may be too early, or nothing that is an agent."""
@@ -213,7 +213,8 @@ class KubernetesRuntime(Runtime):
         found = (facts.get("target") or {}).get("container_id")
         if found and found != self._target.id:
             raise ScanError(
-                f"another container than {self._place.container} was found beside the auditor ({found[:12]})",
+                f"another container than {self._place.container} was found beside the auditor "
+                f"({visible(str(found), 13)})",
                 f"treat this pod as hostile; {self._place.instead}",
             )
 
