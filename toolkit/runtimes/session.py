@@ -94,8 +94,13 @@ def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -
 def _failure(frame: Frame) -> BarescanError:
     said = frame.json()
     kind = CallError if said.get("status") == CallError.status else ScanError
-    cause, remedy = (visible(str(said.get(key) or ""), _LONGEST_REASON) for key in ("cause", "remedy"))
-    return kind(cause or "the agent gave no reason", remedy, transient=said.get("transient") is True)
+    cause = _words(said.get("cause")) or "the agent gave up and did not say why"
+    return kind(cause, _words(said.get("remedy")), transient=said.get("transient") is True)
+
+
+def _words(said: object) -> str:
+    """Return what the agent wrote for people: as much as may be meant to be read."""
+    return visible(said, _LONGEST_REASON) if isinstance(said, str) else ""
 
 
 class _Receiver:
