@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.containers import PROFILE
 from tests.kubernetes.clusters import Cluster
 from toolkit import clusters, fleet
-from toolkit.auditor import IMAGE_BUNDLE, IMAGE_LOADER, Auditing
+from toolkit.auditor import IMAGE_BUNDLE, IMAGE_LOADER, Auditing, Entering
 from toolkit.bundle.build import Bundle
 from toolkit.errors import BarescanError
 from toolkit.runtimes.base import Connection
@@ -32,11 +32,17 @@ class Scanner:
     reports: Path
 
     def __call__(
-        self, target: str, watcher: Watcher | None = None, kubeconfig: Path | None = None, **auditing: Any
+        self,
+        target: str,
+        watcher: Watcher | None = None,
+        kubeconfig: Path | None = None,
+        entering: Entering | None = None,
+        **auditing: Any,
     ) -> Result:
         """Scan a target: `NAMESPACE/POD/CONTAINER` in the cluster, or a URI."""
+        request = replace(self._request(target, auditing), entering=entering or Entering())
         with kubeconfig_is(kubeconfig or self.cluster.kubeconfig):
-            return scan(self._request(target, auditing), lambda: self.bundle, watcher)
+            return scan(request, lambda: self.bundle, watcher)
 
     def with_retries(self, target: str, watcher: Watcher, retries: int) -> tuple[Result, fleet.Outcome]:
         """Scan a target, again where that may help."""
