@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from tests.doctor.conftest import NOWHERE, parse
+from toolkit.agent import landlock
 
 HERE = "this machine"
 LOCAL = ("pid://", "image://")
@@ -43,6 +44,7 @@ def test_this_machine_as_it_is(doctor, bundle):
     assert str(bundle.path) in said.words(HERE, "bundle")
     assert said.state(HERE, "InSpec engine") == ("ok" if "cinc" in bundle.manifest["engines"] else "no")
     assert said.state(HERE, "system calls") == "ok"
+    assert said.state(HERE, "Landlock") == ("ok" if landlock.version()[0] >= landlock.SCOPES else "no")
     assert platform.release() in said.words(HERE, "kernel")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import toolkit
 from toolkit import debian
-from toolkit.agent import confine, kernel
+from toolkit.agent import confine, kernel, landlock
 from toolkit.auditor import python_command
 from toolkit.bundle import build, namespaces
 from toolkit.doctor.records import Check, Finding, State, look, no, ok, unknown
@@ -33,6 +33,7 @@ def machine() -> Iterator[Check]:
     yield look("kernel", _kernel)
     if platform.system() == "Linux":
         yield look("system calls", _system_calls)
+        yield look("Landlock", _landlock, needed=False)
     yield look("bundle", _bundle)
     yield look("InSpec engine", _inspec, needed=False)
     yield look("building a bundle", _building, needed=False)
@@ -108,6 +109,16 @@ def _system_calls() -> Finding:
             "run barescan on the host itself, or with a profile that allows them",
         )
     return ok(f"all there: {', '.join(_PROBES)}")
+
+
+def _landlock() -> Finding:
+    version, why = landlock.version()
+    lacking = "scans here are held by one layer less, and --require-confinement full is refused"
+    if not version:
+        return no(f"{why}: {lacking}", "use a kernel with Landlock; with scopes from 6.12 on")
+    if version < landlock.SCOPES:
+        return no(f"version {version}, which has no scopes: {lacking}", "use a kernel of 6.12 or newer")
+    return ok(f"version {version}, with scopes")
 
 
 def _missing_capabilities() -> list[str]:
