@@ -40,7 +40,7 @@ def test_it_may_end_nowhere_else():
 
 @pytest.mark.parametrize("bit", [0, 5, 7])
 def test_no_byte_of_it_may_be_another(bit):
-    """Except in an acknowledgement, which carries nothing, and in how the JSON of the last frame is written."""
+    """Except in an acknowledgement, which carries nothing, and in how the JSON at the end is written."""
     changed = []
     for place in range(len(WHOLE)):
         data = bytearray(WHOLE)
