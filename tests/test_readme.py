@@ -41,7 +41,7 @@ def test_inputs_waivers_and_controls_are_known_to_the_profile(tmp_path: Path) ->
     assert yaml.safe_load(YAML["waivers.yml"])["BARE-DL-000040"]["justification"]
 
 
-@pytest.mark.parametrize("flag", sorted(set(re.findall(r"(?<=[ \[`(\n])--[a-z][a-z-]+", README))))
+@pytest.mark.parametrize("flag", sorted(set(re.findall(r"(?<=[ \[`(\n])--[a-z][a-z0-9-]+", README))))
 def test_every_flag_is_one(flag: str) -> None:
     known = {"--list", "--help"}
     for task in ns.tasks.values():

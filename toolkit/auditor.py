@@ -50,6 +50,27 @@ class Auditing:
     """Which context of the kubeconfig; its current one where empty."""
 
 
+@dataclass(frozen=True)
+class Entering:
+    """What the user lets the auditor do in a target, and what has to hold it: fields of the agent's job."""
+
+    remote_mounts: bool = False
+    """Enter FUSE and network file systems too."""
+    trust_target: bool = False
+    """Scan also what could forge the result."""
+    allow_network: bool = False
+    """Let the profile speak to the network that the target has."""
+    allow_target_exec: bool = False
+    """Let the profile start the target's own programs."""
+    require_confinement: str = ""
+    """`full` to refuse a scan where a layer of the confinement is missing."""
+
+    def lifted(self) -> list[str]:
+        """Return the flags by which layers of the confinement were lifted."""
+        flags = {"--allow-network": self.allow_network, "--allow-target-exec": self.allow_target_exec}
+        return [flag for flag, given in flags.items() if given]
+
+
 def wait_arguments(seconds: float | None) -> list[str]:
     """Return what the auditor image is started with to wait for scans that enter it by exec.
 

@@ -24,6 +24,7 @@ from toolkit import auditor, engines, fleet
 from toolkit import bench as measuring
 from toolkit import scan as scanning
 from toolkit.bundle import build as bundles
+from toolkit.bundle import papers
 from toolkit.bundle.archive import export
 from toolkit.bundle.refresh import refresh_lock
 from toolkit.bundle.verify import verify
@@ -31,6 +32,7 @@ from toolkit.cli_base import complain, console, say, task
 from toolkit.cli_doctor import doctor
 from toolkit.cli_images import images
 from toolkit.cli_kubernetes import manifests
+from toolkit.cli_reports import report
 from toolkit.cli_scan import PROFILE_FORMS, Wanted, scan_and_show, show_one
 from toolkit.demo import targets as demo_targets
 from toolkit.demo.distroless import VARIANTS as DEMO_VARIANTS
@@ -39,6 +41,7 @@ from toolkit.engines.base import Options
 from toolkit.errors import CallError, ScanError
 from toolkit.manifests import checks
 from toolkit.manifests.checks import PULL_POLICIES
+from toolkit.reports.formats import FORMATS
 from toolkit.reports.text import visible
 from toolkit.runs import write_json
 from toolkit.runtimes.base import FORMS, Selection, resolve
@@ -57,6 +60,8 @@ _SCAN_HELP = {
     "namespace": "the namespace to look for pods in (default: that of the context); alone: all pods there",
     "all-namespaces": "look for pods in every namespace",
     "profile": f"{PROFILE_FORMS}; `invoke profiles` lists those of the bundle",
+    "profile-sha256": "the SHA-256 that the profile must have, as `invoke profiles --profile P` prints it; "
+    "with another one no target is touched",
     "engine": f"one of {', '.join(engines.NAMES)}; auto (the default) goes by what the profile is",
     "input-file": "YAML file of inputs for an InSpec profile (may be repeated)",
     "input": "one input as NAME=VALUE (may be repeated); never logged",
@@ -64,10 +69,16 @@ _SCAN_HELP = {
     "waiver-file": "InSpec waiver file (may be repeated)",
     "threshold": "threshold file (SAF's format); it alone then decides between exit status 0 and 100",
     "report-dir": "where runs are kept (default: reports)",
+    "format": f"also write the report as one of {', '.join(FORMATS)} (may be repeated)",
     "timeout": "seconds after which the scan ends with status 2 "
     f"(default: {scanning.DEFAULT_TIMEOUT_SECONDS:g})",
     "include-remote-mounts": "also enter FUSE and network file systems of the target (they may never answer)",
     "trust-target": "scan also a target with SYS_PTRACE or DAC_READ_SEARCH, which could forge the result",
+    "allow-network": "let the profile speak IPv4 and IPv6 in the target's network (default: no network)",
+    "allow-target-exec": "let the profile start the target's own programs, whose answers are what the target "
+    "wants them to be; the report says so (default: none of them is ever started)",
+    "require-confinement": "full: refuse to scan where a layer of the confinement is missing, as Landlock on "
+    "an older kernel (default: scan.json says what was missing)",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
     "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS}; "
@@ -85,7 +96,7 @@ _SCAN_HELP = {
 }
 
 
-@task(help=_SCAN_HELP, iterable=["target", "input_file", "input", "controls", "waiver_file"])
+@task(help=_SCAN_HELP, iterable=["target", "input_file", "input", "controls", "waiver_file", "format"])
 def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     _context: Context,
     target: list[str] | None = None,
@@ -93,6 +104,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     namespace: str = "",
     all_namespaces: bool = False,
     profile: str = "",
+    profile_sha256: str = "",
     engine: str = "auto",
     input_file: list[str] | None = None,
     input: list[str] | None = None,  # noqa: A002 the flag's name
@@ -100,9 +112,13 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     waiver_file: list[str] | None = None,
     threshold: str = "",
     report_dir: str = "reports",
+    format: list[str] | None = None,  # noqa: A002 the flag's name
     timeout: str = f"{scanning.DEFAULT_TIMEOUT_SECONDS:g}",
     include_remote_mounts: bool = False,
     trust_target: bool = False,
+    allow_network: bool = False,
+    allow_target_exec: bool = False,
+    require_confinement: str = "",
     image: str = auditor.IMAGE,
     privileged: bool = False,
     image_pull_policy: str = "",
@@ -132,6 +148,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
     request = scanning.Request(
         target="",
         profile=profile,
+        profile_sha256=_sha256(profile_sha256),
         engine=engine,
         options=Options(
             input_files=tuple(map(Path, input_file or [])),
@@ -142,8 +159,9 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         threshold=Path(threshold) if threshold else None,
         report_dir=Path(report_dir),
         timeout=_seconds(timeout),
-        remote_mounts=include_remote_mounts,
-        trust_target=trust_target,
+        entering=auditor.Entering(
+            include_remote_mounts, trust_target, allow_network, allow_target_exec, require_confinement
+        ),
         auditing=auditor.Auditing(
             image,
             privileged,
@@ -151,6 +169,7 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
             _number(keep, "--keep", 0, _MOST_SECONDS, 600),
             context,
         ),
+        formats=tuple(format or []),
     )
     wanted = Wanted(
         request,
@@ -161,6 +180,15 @@ def scan(  # noqa: PLR0913, PLR0917 one parameter a flag is how Invoke works
         shard,
     )
     raise Exit(code=scan_and_show(wanted, lambda: _bundle(gems)))
+
+
+def _sha256(text: str) -> str:
+    if text and not re.fullmatch(r"(?:sha256:)?[0-9a-fA-F]{64}", text):
+        raise CallError(
+            f"{visible(text, 80)!r} is no SHA-256, which has 64 hexadecimal digits",
+            "take the hash that `invoke profiles --profile P` prints",
+        )
+    return text.removeprefix("sha256:").lower()
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -214,8 +242,21 @@ def bundle_build(_context: Context, gems: str = "", locked: bool = False) -> Non
 
 @task(name="verify", help={"gems": _SCAN_HELP["gems"]})
 def bundle_verify(_context: Context, gems: str = "") -> None:
-    """Start every program of the bundle in an empty root; status 2 when one does not start."""
+    """Hold the bundle against its bill of materials and provenance, then start every program of it.
+
+    Status 2 when a file is not the one that they name, or a program does not start
+    in an otherwise empty root.
+    """
     bundle = _bundle(gems)
+    if complaints := papers.check(bundle.path):
+        for complaint in complaints:
+            console.print(visible(complaint, 400), markup=False, highlight=False, soft_wrap=True)
+        raise ScanError(
+            f"{bundle.path} is not what it says of itself: {visible(complaints[0], 400)}",
+            "do not use it; build it anew",
+        )
+    said = f"every file of {bundle.path} is as {papers.SBOM} and {papers.PROVENANCE} say"
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
     failures = verify(bundle)
     for program, complaint in failures.items():
         console.print(f"{program}: {visible(complaint, 300)}", markup=False, highlight=False, soft_wrap=True)
@@ -413,7 +454,10 @@ def _demo_in_cluster(auditing: auditor.Auditing, image: str, reports: Path, *, k
     },
 )
 def list_profiles(_context: Context, profile: str = "", gems: str = "") -> None:
-    """List the profiles there are, as `scan --profile` takes them: the bundle's, or those of a file."""
+    """List the profiles there are, as `scan --profile` takes them: the bundle's, or those of a file.
+
+    The last lines have the SHA-256 of each content, as `scan --profile-sha256` takes it.
+    """
     bundled = not profile or profile.startswith("scap:")
     manifest = _bundle(gems).manifest if bundled else {}
     found = engines.choose("auto", profile or "scap:", manifest).listed(profile or "scap:")
@@ -425,6 +469,9 @@ def list_profiles(_context: Context, profile: str = "", gems: str = "") -> None:
     width = max(len(visible(each.profile)) for each in found)
     for each in found:
         line = f"{visible(each.profile):<{width}}  {visible(each.title)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for source, sha256 in dict.fromkeys((each.profile.partition("#")[0], each.sha256) for each in found):
+        line = f"{visible(source):<{width}}  sha256 {sha256}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -464,6 +511,7 @@ def _collection() -> Collection:
     collection.add_collection(Collection("targets", targets_up, targets_down, targets_status))
     collection.add_collection(images)
     collection.add_collection(manifests)
+    collection.add_collection(report)
     return collection
 
 

@@ -20,9 +20,12 @@ from toolkit.reports.text import visible
 if TYPE_CHECKING:
     import docker
 
+    from toolkit.images.verify import Wanted
+
 _ENGINES = ("docker", "podman")
 _TAG_HELP = f"name of the image (default: {auditor.IMAGE})"
 _ENGINE_HELP = f"one of {', '.join(_ENGINES)}"
+_KEY_HELP = "public key in PEM, such as cosign.pub: ECDSA on P-256, or RSA of 2048 bits or more"
 _PROFILES = Path(__file__).parent.parent / "profiles"
 
 
@@ -145,18 +148,34 @@ def images_save(
     help={
         "file": "an archive made by images.save",
         "sha256": "the archive's SHA-256, as images.save said it where it was made",
+        "signature": "signature over the whole file (cosign sign-blob --output-signature); needs --key",
+        "key": _KEY_HELP,
         "profiles": "directory to unpack the archive's profiles in (default: they are left in it)",
         "engine": _ENGINE_HELP,
     },
 )
 def images_load(
-    _context: Context, file: str = "", sha256: str = "", profiles: str = "", engine: str = "docker"
+    _context: Context,
+    file: str = "",
+    sha256: str = "",
+    signature: str = "",
+    key: str = "",
+    profiles: str = "",
+    engine: str = "docker",
 ) -> None:
-    """Check an archive of images.save through and through, then load its images."""
-    from toolkit.images import archive
+    """Check an archive of images.save, with --key its signature first, then load its images."""
+    from toolkit.images import archive, verify
 
     if not file:
         raise CallError("no file was named", "write --file barescan-auditor.tar.zst")
+    wanted = _wanted(key, signature)
+    if wanted.key:
+        signed, lines = verify.file_signature(Path(file), wanted)
+        if sha256 and sha256.lower() != signed:
+            raise ScanError(f"{file} has SHA-256 {signed}, not the expected one", "get it anew")
+        sha256 = signed
+        for line in lines:
+            _tell(line)
     loaded = archive.load(_engine(engine), Path(file), say, sha256, Path(profiles) if profiles else None)
     for name in loaded.images:
         _tell(f"image {name}")
@@ -165,13 +184,71 @@ def images_load(
     _tell(f"sha256:{loaded.sha256}")
 
 
-@task(name="verify", help={"tag": _TAG_HELP, "engine": _ENGINE_HELP})
-def images_verify(_context: Context, tag: str = auditor.IMAGE, engine: str = "docker") -> None:
-    """Start every program of the image beside an empty container; status 2 when one does not start."""
-    from toolkit.images import registry, selftest
+@task(
+    name="verify",
+    help={
+        "tag": _TAG_HELP,
+        "file": "check this instead of an engine's image, and start nothing: an archive of images.save, or "
+        "an OCI layout (directory or .tar, as `cosign save` makes it)",
+        "key": _KEY_HELP,
+        "signature": "a file of `cosign sign --output-signature`, which needs --payload; for "
+        "an archive of images.save, of `cosign sign-blob`; or an OCI layout with signatures in it",
+        "payload": "what was signed, of `cosign sign --output-payload`: it names the digest of the image",
+        "engine": _ENGINE_HELP,
+    },
+)
+def images_verify(
+    _context: Context,
+    tag: str = "",
+    file: str = "",
+    key: str = "",
+    signature: str = "",
+    payload: str = "",
+    engine: str = "docker",
+) -> None:
+    r"""Check the image's signature (--key) and bill of materials, then start every program of it.
+
+    No network is asked. Exit status: 0 all that is printed holds; 1 bad call,
+    such as a key of an unknown kind; 2 something does not hold.
+
+    barescan images.verify
+    barescan images.verify --key cosign.pub --signature layout
+    barescan images.verify --key cosign.pub --signature a.sig --payload a.json
+    barescan images.verify --key cosign.pub --signature b.sig --file b.tar.zst
+    """
+    from toolkit.images import verify
+
+    wanted = _wanted(key, signature, payload)
+    if file:
+        if tag:
+            raise CallError("--file and --tag name two things to check", "leave one of them out")
+        for line in verify.check(Path(file), wanted, say):
+            _tell(line)
+        return
+    _verify_image(tag or auditor.IMAGE, wanted, engine)
+
+
+def _wanted(key: str, signature: str, payload: str = "") -> Wanted:
+    from toolkit.images.verify import Wanted
+
+    wanted = Wanted(*(Path(each) if each else None for each in (key, signature, payload)))
+    wanted.check()
+    return wanted
+
+
+def _verify_image(tag: str, wanted: Wanted, engine: str) -> None:
+    """Signature first: nothing of an image is started that is not the one that was signed."""
+    from toolkit.images import registry, selftest, verify
 
     client = _engine(engine)
-    found = selftest.selftest(client, registry.get(client, tag), say, engine)
+    image = registry.get(client, tag)
+    _tell(f"image {tag} {image.id}")
+    if wanted.key:
+        for line in verify.image_signature(image, wanted, say):
+            _tell(line)
+    for line in verify.image_papers(client, image, say):
+        _tell(line)
+    found = selftest.selftest(client, image, say, engine)
     failed = {name: complaint for name, complaint in found.items() if complaint}
     for name, complaint in sorted(found.items()):
         _tell(f"{name}: {visible(complaint, 300) or 'starts'}")

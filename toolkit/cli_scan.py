@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
+from rich.text import Text
 
 from toolkit import fleet
 from toolkit import scan as scanning
@@ -17,7 +17,7 @@ from toolkit.errors import CallError, InterruptedScanError, ScanError
 from toolkit.fleet import Outcome, Run
 from toolkit.progress import LiveFleet, LiveWatcher
 from toolkit.reports.console import Row, print_overview, print_summary
-from toolkit.reports.text import counted
+from toolkit.reports.text import counted, legible
 from toolkit.runtimes.base import FORMS, Bundles, Expanded, Selection, expand
 
 _MOST_SHARDS = 100_000
@@ -91,12 +91,12 @@ def show_one(request: scanning.Request, local: Bundles, *, entries_stay: bool = 
 
 def _one(uri: str, wanted: Wanted, local: Bundles, *, entries_stay: bool = True) -> int:
     request, about = replace(wanted.request, target=uri), _about(wanted)
+    if request.profile_sha256:  # before the target is so much as looked for
+        scanning.check(request)
     with LiveWatcher(notes, uri) as watcher:
         result, outcome = fleet.scan_one(request, local, watcher, about, retries=about["retries"])
     print_summary(console, result.report, result.verdict)
-    console.print(
-        f"report: {escape(str(result.folder / 'report.hdf.json'))}", highlight=False, soft_wrap=True
-    )
+    _tell(f"report: {result.folder / 'report.hdf.json'}")
     if entries_stay:
         _tell_of_entries([outcome])
     return result.status
@@ -153,8 +153,8 @@ def _many(
 def _show(run: Run) -> int:
     outcomes = list(run.outcomes.values())
     print_overview(console, map(_row, outcomes))
-    console.print(_sentence(outcomes, run.seconds), highlight=False, soft_wrap=True)
-    console.print(f"reports: {escape(str(run.folder))}", highlight=False, soft_wrap=True)
+    _tell(_sentence(outcomes, run.seconds))
+    _tell(f"reports: {run.folder}")
     _tell_of_entries(outcomes)
     status = fleet.exit_status(outcomes)
     if run.trouble:
@@ -162,15 +162,15 @@ def _show(run: Run) -> int:
         if status not in {CallError.status, InterruptedScanError.status}:
             status = ScanError.status
     if any(each.status in {None, InterruptedScanError.status} for each in outcomes):
-        _next(f"scan the rest with --resume {run.folder}")
+        _tell(f"scan the rest with --resume {run.folder}")
     elif not all(each.scanned for each in outcomes):
-        _next(f"scan those that failed again with --resume {run.folder}")
+        _tell(f"scan those that failed again with --resume {run.folder}")
     return status
 
 
-def _next(step: str) -> None:
-    """Print what to do next, last and after the results: not where a capture would put it before them."""
-    console.print(escape(step), highlight=False, soft_wrap=True)
+def _tell(text: str) -> None:
+    """Print a line of the result; what to do next goes there too, not where a capture would put it before."""
+    console.print(Text(legible(text)), highlight=False, soft_wrap=True)
 
 
 def _row(outcome: Outcome) -> Row:

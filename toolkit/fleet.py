@@ -18,11 +18,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import toolkit
 from toolkit import runs
-from toolkit.auditor import Auditing
+from toolkit.auditor import Auditing, Entering
 from toolkit.bundle.build import Bundle
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
 from toolkit.reports import hdf
@@ -193,14 +193,15 @@ def describe(
         "profile": request.profile,
         "engine": request.engine,
         "options": {
+            "profile_sha256": request.profile_sha256 or None,
             "inputs": [name for name, _ in options.inputs],
             "input_files": [str(path) for path in options.input_files],
             "controls": list(options.controls),
             "waiver_files": [str(path) for path in options.waiver_files],
             "threshold": str(request.threshold) if request.threshold else None,
             "timeout": request.timeout,
-            "remote_mounts": request.remote_mounts,
-            "trust_target": request.trust_target,
+            "entering": asdict(request.entering),
+            "formats": list(request.formats),
             "auditing": asdict(request.auditing),
         },
         "jobs": jobs,
@@ -274,21 +275,41 @@ def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
     controls = tuple(map(str, had.get("controls") or ()))
     if given.controls and given.controls != controls:
         raise CallError("the run was made with other --controls", "leave them out, or begin a run of its own")
+    pinned = str(had.get("profile_sha256") or "")
+    if request.profile_sha256 not in {"", pinned}:
+        raise CallError(
+            f"the run was made with --profile-sha256 {visible(pinned, 80) or '(none)'}",
+            "leave it out, or begin a run of its own: what was scanned was not held to another hash",
+        )
     engine = str(said.get("engine") or "auto") if request.engine == "auto" else request.engine
     options = replace(given, controls=controls)
-    auditing = request.auditing if request.auditing != Auditing() else _auditing(had.get("auditing"))
-    return replace(request, profile=str(said["profile"]), engine=engine, options=options, auditing=auditing)
+    request = replace(
+        request,
+        auditing=_as_before(request.auditing, Auditing, had.get("auditing")),
+        formats=request.formats or tuple(map(str, had.get("formats") or ())),
+        entering=_as_before(request.entering, Entering, had.get("entering")),
+    )
+    return replace(
+        request, profile=str(said["profile"]), profile_sha256=pinned, engine=engine, options=options
+    )
 
 
-def _auditing(said: object) -> Auditing:
-    """Return how the auditor was brought before: what the targets are also depends on the context."""
-    kinds = {name: type(value) for name, value in asdict(Auditing()).items()}
-    if not isinstance(said, dict):
-        return Auditing()
+_How = TypeVar("_How", Auditing, Entering)
+
+
+def _as_before(now: _How, kind: type[_How], said: object) -> _How:
+    """Return how the auditor is brought, or may act: as before, where nothing is asked for now.
+
+    What the targets are also depends on that, by the context.
+    """
+    usual = kind()
+    kinds = {name: type(value) for name, value in asdict(usual).items()}
+    if now != usual or not isinstance(said, dict):
+        return now
     try:
-        return Auditing(**{name: kinds[name](value) for name, value in said.items()})
+        return kind(**{name: kinds[name](value) for name, value in said.items()})
     except (LookupError, ValueError, TypeError):
-        return Auditing()
+        return usual
 
 
 def _earlier(uri: str, folder: Path | None, said: Mapping[str, Any]) -> Outcome:

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -31,12 +30,14 @@ _EVERY_SECONDS = 10
 """How often it is said how far it is, where no bar is drawn."""
 _WORSE_FIRST = ("fail", "failed", "error")
 _LONGEST_CAUSE = 400
+_LONGEST_REMEDY = 8000
+"""A next step is never cut in a sentence that is meant to be read."""
 
 
 def _bars(console: Console) -> Progress:
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # else `:x:` and brackets of a name are obeyed
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -73,15 +74,15 @@ class _Line(Watcher):
     def __init__(self, console: Console, bars: Progress, target: str) -> None:
         self._console = console
         self._bars = bars
-        self._target = visible(target)
-        self._task = bars.add_task(escape(self._target), total=None)
+        self._target = visible(target, _LONGEST_CAUSE)
+        self._task = bars.add_task(self._target, total=None)
         self._total: int | None = None
         self._finished = 0
         self._failed = 0
 
     def warning(self, text: str) -> None:
         """Show it at once, above the bar."""
-        words = Text.assemble(("warning: ", "bold yellow"), visible(text))
+        words = Text.assemble(("warning: ", "bold yellow"), visible(text, _LONGEST_CAUSE))
         self._console.print(words, highlight=False, soft_wrap=True)
 
     def phase(self, name: str) -> None:
@@ -105,7 +106,7 @@ class _Line(Watcher):
         self._bars.remove_task(self._task)
 
     def _describe(self, text: str) -> None:
-        self._bars.update(self._task, description=f"{escape(self._target)}  {escape(visible(text))}")
+        self._bars.update(self._task, description=f"{self._target}  {visible(text, _LONGEST_CAUSE)}")
 
 
 class LiveWatcher(_Drawn, _Line):
@@ -128,7 +129,8 @@ class LiveWatcher(_Drawn, _Line):
         self._say(f"profile {profile}, by {engine}")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"[dim]{escape(visible(text))}[/dim]", highlight=False, soft_wrap=True)
+        words = Text(visible(text, _LONGEST_CAUSE), "dim")
+        self._console.print(words, highlight=False, soft_wrap=True)
 
     def _count(self) -> None:
         """Say how far it is, where nothing is drawn."""
@@ -184,7 +186,7 @@ class LiveFleet(_Drawn, FleetWatcher):
     def target(self, uri: str) -> Iterator[Watcher]:
         """Give a target its line for as long as it is scanned."""
         if not self._console.is_terminal:
-            begun = f"[{next(self._begun)}/{self._total}] {visible(uri)}: begins"
+            begun = f"[{next(self._begun)}/{self._total}] {visible(uri, _LONGEST_CAUSE)}: begins"
             self._console.print(Text(begun, style="dim"), highlight=False, soft_wrap=True)
         line = _OneOfMany(self._console, self._bars, uri, self._told)
         try:
@@ -205,10 +207,10 @@ class LiveFleet(_Drawn, FleetWatcher):
 
 
 def _ended(outcome: Outcome, count: str) -> Text:
-    line = Text(f"{count}{visible(outcome.uri)}: ")
+    line = Text(f"{count}{visible(outcome.uri, _LONGEST_CAUSE)}: ")
     if outcome.summary is None:
         line.append("error: ", "bold red")
         line.append(visible(outcome.cause, _LONGEST_CAUSE))
-        line.append(f" → {visible(outcome.remedy)}" if outcome.remedy else "")
+        line.append(f" → {visible(outcome.remedy, _LONGEST_REMEDY)}" if outcome.remedy else "")
         return line.append(visible(f"; {outcome.kept}") if outcome.kept else "")
     return line.append(f"{outcome.summary.count(Status.FAILED)} failed, {outcome.seconds:.1f} s")

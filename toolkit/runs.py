@@ -90,7 +90,7 @@ def read_run(run: Path) -> dict[str, Any]:
         said = json.loads(read_capped(run / RUN_FILE, _LARGEST_RECORD, "record"))
         if [*map(str, (each["uri"] for each in said["targets"]))] and isinstance(said["profile"], str):
             return dict(said)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise CallError(f"{run / RUN_FILE} is not the record of a run", "name the folder of a run")
 
@@ -99,7 +99,7 @@ def read_scan(folder: Path) -> dict[str, Any]:
     """Return a target's `scan.json`, empty where there is none that can be read."""
     try:
         said = json.loads(read_capped(folder / SCAN_FILE, _LARGEST_RECORD, "record"))
-    except (CallError, ValueError):
+    except (CallError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 
@@ -109,8 +109,9 @@ def complete_scans(run: Path) -> dict[str, Path]:
     found = {}
     for folder in sorted(path.parent for path in run.glob(f"*/{SCAN_FILE}")):
         said = read_scan(folder)
-        if said.get("complete") is True:
-            found[str(said["target"]["uri"])] = folder
+        target = said.get("target")
+        if said.get("complete") is True and isinstance(target, dict) and isinstance(target.get("uri"), str):
+            found[target["uri"]] = folder
     return found
 
 

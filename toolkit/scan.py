@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import toolkit
-from toolkit import engines, runs
-from toolkit.auditor import Auditing
+from toolkit import confinement, engines, runs
+from toolkit.auditor import Auditing, Entering
 from toolkit.bundle.build import Bundle
 from toolkit.engines.base import Engine, Options, Plan, Progress, RawResult
 from toolkit.errors import BarescanError, CallError, InterruptedScanError, ScanError
-from toolkit.reports import hdf, threshold
+from toolkit.reports import formats, hdf, threshold
 from toolkit.reports.files import write_new
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Bundles, Runtime, resolve
@@ -25,7 +25,8 @@ from toolkit.stop import Stop
 
 FAILED, NOT_REVIEWED = 100, 101
 DEFAULT_TIMEOUT_SECONDS = 1800.0
-_MOST_SEEN = 100_000  # controls; a hostile agent names as many as it likes
+_MOST_SEEN = 100_000
+"""Controls that a record of what was seen can have; a profile may print what looks like more without end."""
 SCANNING = "scan"
 """The phase in which the agent is beside the target."""
 
@@ -36,6 +37,8 @@ class Request:
 
     target: str
     profile: str
+    profile_sha256: str = ""
+    """The only hash (lower-case hexadecimal) that the profile may have; any where it is empty."""
     engine: str = "auto"
     options: Options = field(default_factory=Options)
     threshold: Path | None = None
@@ -43,9 +46,10 @@ class Request:
     run: Path | None = None
     """The folder of a run there is, for the target's own folder; without it the scan makes one."""
     timeout: float = DEFAULT_TIMEOUT_SECONDS
-    remote_mounts: bool = False
-    trust_target: bool = False
+    entering: Entering = field(default_factory=Entering)
     auditing: Auditing = field(default_factory=Auditing)
+    formats: tuple[str, ...] = ()
+    """What the report is also written as (`toolkit.reports.formats`), beside `report.hdf.json`."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,11 @@ def scan(
     KeyboardInterrupt and, soon after, when another thread asks `stop` for the end.
     """
     watcher, stop = watcher or Watcher(), stop or Stop()
-    _check_timeout(request)
+    _check_options(request)
     runtime = resolve(request.target, request.auditing)
     runtime.tell = _Teller(watcher, stop)
     runtime.stop = stop
-    runtime.trust_target = request.trust_target
+    runtime.trust_target = request.entering.trust_target
     limits = threshold.load(request.threshold) if request.threshold else None
     runs.check_place(request.report_dir)
     with _interruptions(runtime) as folders, contextlib.closing(runtime):
@@ -139,7 +143,9 @@ def _plan(request: Request, found: Bundles) -> tuple[Plan, Engine]:
     """Return what is to be run and by what; a CallError is of the call, whatever its target."""
     try:
         engine = engines.choose(request.engine, request.profile, _Manifest(found))
-        return engine.plan(request.profile, request.options), engine
+        plan = engine.plan(request.profile, request.options)
+        _check_profile(request, plan)
+        return plan, engine
     except CallError as error:
         error.whatever_target = True
         raise
@@ -147,13 +153,23 @@ def _plan(request: Request, found: Bundles) -> tuple[Plan, Engine]:
 
 def check(request: Request) -> None:
     """Raise CallError for what is wrong whatever the target is, as far as it shows without a bundle."""
-    _check_timeout(request)
+    _check_options(request)
     if request.threshold:
         threshold.load(request.threshold)
     runs.check_place(request.report_dir)
     engine = engines.choose(request.engine, request.profile, _Manifest(_no_bundle))
     with contextlib.suppress(_NoBundleError):
-        engine.plan(request.profile, request.options)
+        _check_profile(request, engine.plan(request.profile, request.options))
+
+
+def _check_profile(request: Request, plan: Plan) -> None:
+    """Raise CallError unless the profile, as it was read for this run, is the one that was pinned."""
+    if request.profile_sha256 and request.profile_sha256 != plan.sha256:
+        raise CallError(
+            f"the profile {visible(plan.title, 200)} has SHA-256 {plan.sha256}, "
+            f"and --profile-sha256 asks for {request.profile_sha256}",
+            "if the change is meant, pin the new hash; `invoke profiles --profile P` prints it",
+        )
 
 
 class _NoBundleError(Exception):
@@ -164,7 +180,19 @@ def _no_bundle() -> NoReturn:
     raise _NoBundleError
 
 
-def _check_timeout(request: Request) -> None:
+def _check_options(request: Request) -> None:
+    formats.require(request.formats)
+    entering = request.entering
+    if entering.require_confinement not in {"", confinement.FULL}:
+        raise CallError(
+            f"there is no confinement {entering.require_confinement!r}",
+            f"write --require-confinement {confinement.FULL}, or leave it out",
+        )
+    if entering.require_confinement and entering.lifted():
+        raise CallError(
+            f"{entering.lifted()[0]} lifts a layer of the confinement that --require-confinement demands",
+            "leave one of the two out",
+        )
     if not request.timeout > 0:
         raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
 
@@ -244,8 +272,7 @@ class _Scan:
             "outputs": list(self.plan.outputs),
             "unpack": dict(self.plan.unpack),
             "timeout": request.timeout,
-            "remote_mounts": request.remote_mounts,
-            "trust_target": request.trust_target,
+            **asdict(request.entering),
         }
         version = self.bundle.manifest["engines"][self.engine.name]["version"]
         self.watcher.chosen(self.plan.title, f"{self.engine.name} {version}")
@@ -257,10 +284,19 @@ class _Scan:
             if not self.outcome.complete or self.outcome.exit_status is None:
                 raise ScanError("the scan did not come to its end", "run again; if it stays so, report it")
             self.runtime.check(self.outcome.facts)
+            self._check_confinement()
             raw = RawResult(self.outcome.exit_status, self.outcome.outputs, self.outcome.stderr)
             report = self.engine.to_hdf(self.plan, raw, target=request.target)
         self._warn(self.engine.warnings(self.plan, report))
         return report
+
+    def _check_confinement(self) -> None:
+        """Raise ScanError when the agent does not say of every layer that it was on, where all had to be."""
+        if self.request.entering.require_confinement and (lacking := confinement.lacking(self.outcome.facts)):
+            raise ScanError(
+                f"the full confinement is required, and the agent does not say that it was: {lacking[0]}",
+                "use client and auditor of one version",
+            )
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -303,14 +339,15 @@ class _Scan:
         verdict = threshold.judge(limits, report) if limits else None
         self._describe(report)
         hdf.write(report, self.folder / "report.hdf.json")
+        formats.write_all(report, self.request.formats, self.folder)
         status = exit_status(summary, verdict)
         seconds = self.outcome.engine_seconds
         return Result(self.folder, report, summary, verdict, status, self.outcome.facts, seconds)
 
     def _nothing_applies(self, report: dict[str, Any]) -> ScanError:
-        found = self.outcome.facts.get("os_release", {})
+        found = self._os_release()
         system = " ".join(filter(None, (found.get("ID"), found.get("VERSION_ID"))))
-        target = f"it is {visible(system)} by its os-release" if system else "it has no os-release"
+        target = f"it is {visible(system, 200)} by its os-release" if system else "it has no os-release"
         asked = ", ".join(
             visible(str(each["platform"]), 100)
             for profile in report["profiles"]
@@ -329,11 +366,24 @@ class _Scan:
 
     def _describe(self, report: dict[str, Any]) -> None:
         """Say in the report which system was found in the target, and by hash which profile was run."""
-        system = self.outcome.facts.get("os_release", {})
+        system = self._os_release()
         if system.get("ID"):
             report["platform"] |= {"name": system["ID"], "release": system.get("VERSION_ID", "")}
+        report.setdefault("passthrough", {})["barescan"] = {
+            "lifted": self.request.entering.lifted(),
+            "confinement": confinement.of(self.outcome.facts),
+        }
         for profile in report["profiles"]:
             profile["sha256"] = profile.get("sha256") or self.plan.sha256
+
+    def _os_release(self) -> dict[str, str]:
+        """Return the target's os-release, as far as the agent sent texts."""
+        said = self.outcome.facts.get("os_release")
+        return (
+            {key: text for key, text in said.items() if isinstance(text, str)}
+            if isinstance(said, dict)
+            else {}
+        )
 
     def _record_failure(self, error: BarescanError) -> None:
         self._record(
@@ -354,12 +404,15 @@ class _Scan:
             lines = "".join(f"{visible(line)}\n" for line in log.splitlines())
             write_new(lines.encode(), self.folder / "engine.log")
         manifest = self.bundle.manifest
+        facts = {key: value for key, value in self.outcome.facts.items() if key != confinement.FACT}
         content = {
             "barescan": toolkit.__version__,
-            "target": {**self.outcome.facts, **self.runtime.facts(), "uri": self.request.target},
+            "target": {**facts, **self.runtime.facts(), "uri": self.request.target},
             "profile": {"name": self.plan.title, "sha256": self.plan.sha256},
             "engine": {"name": self.engine.name, **manifest["engines"][self.engine.name]},
             "bundle": {"architecture": manifest.get("architecture"), "sha256": manifest.get("sha256")},
+            "confinement": confinement.of(self.outcome.facts),
+            "lifted": self.request.entering.lifted(),
             "started": self.started,
             "ended": runs.now(),
             "engine_seconds": self.outcome.engine_seconds,

@@ -42,6 +42,12 @@ def test_flags_of_stacked_mounts_are_matched_in_order():
     assert lines == ["91 rw,relatime", "92 rw,relatime", "93 ro,nosuid"]
 
 
+def test_flags_of_a_root_that_is_covered_are_its_own():
+    ours = [mounts.Mount(91, "/x/empty", "ro", "overlay"), mounts.Mount(92, "/x/empty", "ro", "tmpfs")]
+    table = [mounts.Mount(1, "/", "rw", "overlay"), mounts.Mount(2, "/", "rw,nosuid", "tmpfs")]
+    assert mounts.original_flags(ours, "/x/empty", table).splitlines() == ["91 rw", "92 rw,nosuid"]
+
+
 @pytest.mark.parametrize(
     "kind", ["fuse.sshfs", "fuseblk", "fuse", "nfs", "nfs4", "cifs", "9p", "ceph", "autofs"]
 )
@@ -52,3 +58,15 @@ def test_file_systems_that_may_never_answer_are_known(kind):
 @pytest.mark.parametrize("kind", ["ext4", "overlay", "tmpfs", "fusectl", "nfsd", "proc", "xfs"])
 def test_others_are_not(kind):
     assert not mounts.REMOTE.match(kind)
+
+
+def test_an_overlay_is_as_silent_as_its_layers():
+    lines = [
+        "20 1 0:20 / /x rw - overlay overlay rw,lowerdir=/var/lib/a:/var/lib/b",
+        "21 20 0:21 / /x/f rw - fuse.evil evil rw",
+        r"22 20 0:22 / /x/o rw - overlay overlay rw,lowerdir=/home:/f/sub\040dir,upperdir=/u,workdir=/w",
+        "23 20 0:23 / /x/p rw - overlay overlay rw,lowerdir=/food,upperdir=/u,workdir=/w",
+        "24 20 0:24 / /x/v rw - virtiofs share rw",
+    ]
+    table = mounts.parse("\n".join(lines).encode(), "/x")
+    assert [mount.mount_id for mount in mounts.remote(table, "/x")] == [21, 24, 22]

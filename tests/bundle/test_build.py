@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.bundle import build, namespaces
+from toolkit.bundle import build, namespaces, sources
 from toolkit.bundle.build import Builder, ensure_bundle, load
 from toolkit.errors import CallError, ScanError
 
@@ -121,14 +121,18 @@ def test_keys_follow_what_goes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert plain.root == with_gems.root
     assert plain.base != with_gems.base
     own = tmp_path / "own"
-    shutil.copytree(build.HERE, own)
-    monkeypatch.setattr(build, "HERE", own)
+    shutil.copytree(sources.HERE, own)
+    monkeypatch.setattr(sources, "HERE", own)
     assert Builder(tmp_path, None, print, locked=False).final == plain.final
     (own / "view").mkdir(exist_ok=True)
     (own / "view" / "new.c").write_text("int x;\n")
     changed = Builder(tmp_path, None, print, locked=False)
     assert (changed.root, changed.base) == (plain.root, plain.base)
     assert changed.final != plain.final
+    with (own / "sbom.py").open("a") as file:
+        file.write("# changed\n")
+    described = Builder(tmp_path, None, print, locked=False)
+    assert (described.base, described.final == changed.final) == (plain.base, False)
     with (own / "rewrites.py").open("a") as file:
         file.write("# changed\n")
     assert Builder(tmp_path, None, print, locked=False).base != plain.base

@@ -308,7 +308,7 @@ def test_manifest_and_bill_of_materials_are_complete(bundle: Bundle) -> None:
             assert entry["licenses"], entry["name"]
             assert entry["hashes"], entry["name"]
     there = {str(path.relative_to(bundle.path)) for path in files(bundle.path) if not path.is_symlink()}
-    assert there - listed.keys() == {"sbom.cdx.json"}
+    assert there - listed.keys() == {"sbom.cdx.json", "provenance.intoto.json"}
     for place in bundle.manifest["content"].values():
         assert place in listed
 

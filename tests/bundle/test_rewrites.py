@@ -67,8 +67,21 @@ def test_libc_reads_the_targets_data_but_not_its_code(triplet: str) -> None:
 def test_ends_of_strings_that_others_share_stay() -> None:
     data, _ = rewrite("ls", b"/usr/share/locale\0", TRIPLETS[0])
     assert data == f"{NOWHERE}////locale\0".encode()
-    data, _ = rewrite("librpm.so.10", b"/etc/rpmrc\0/etc/rpm/macros\0", TRIPLETS[0])
-    assert data == b"\0etc/rpmrc\0\0etc/rpm/macros\0"
+    rpm = b"/etc/rpmrc\0/etc/rpm/macros\0"
+    data, _ = rewrite("librpm.so.10", rpm + b"~/.config\0~/.rpmmacros\0~/.rpmrc\0", TRIPLETS[0])
+    assert data.startswith(b"\0etc/rpmrc\0\0etc/rpm/macros\0")
+    assert b"~" not in data
+
+
+@pytest.mark.parametrize(
+    "pieces", [(b"/sbin:/sbin/fs.d", 10, b"n/fs.d:/sbin/fs"), (b"/sbin:/sbin/fs.d:/sbin/fs", 25, b"")]
+)
+def test_helpers_of_mount_are_found_nowhere(pieces: tuple[bytes, int, bytes]) -> None:
+    first, kept, second = pieces  # whole, or as two moves of 16 bytes of which the second overlaps the first
+    data, _ = rewrite("libmount.so.1", first + second + b"\0", TRIPLETS[0])
+    path = data[: len(first)][:kept] + data[len(first) :].rstrip(b"\0")
+    assert len(path) == len(b"/sbin:/sbin/fs.d:/sbin/fs")
+    assert all(place.startswith(NOWHERE.encode() + b"/") for place in path.split(b":"))
 
 
 def test_missing_string_stops_the_build() -> None:

@@ -216,7 +216,7 @@ def test_a_control_that_asks_a_program_of_the_target_is_not_reviewed(status: str
     assert "/usr/bin/own\\x1b[2J" in found[0].messages[0]
 
 
-@pytest.mark.parametrize("record", [None, "", "[]", "[" * 100_000])
+@pytest.mark.parametrize("record", [None, "", "[]", "[" * 100_000, f'{{"one": {"[" * 900}{"]" * 900}}}'])
 def test_no_pass_without_a_record_of_what_was_refused(record: str | None, tmp_path: Path) -> None:
     with pytest.raises(ScanError, match="record of what it could not run"):
         judge(result(tmp_path, 0, report(), refused=record))

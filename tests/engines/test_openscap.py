@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from toolkit.engines.base import Options, Plan, RawResult
+from toolkit.engines.base import Listed, Options, Plan, RawResult
 from toolkit.engines.openscap import OpenscapEngine
 from toolkit.errors import CallError, ScanError
 
@@ -47,9 +48,10 @@ def content(tmp_path: Path) -> Path:
 
 
 def test_profiles_are_listed_as_the_command_line_takes_them(content: Path) -> None:
+    sha256 = hashlib.sha256(content.read_bytes()).hexdigest()
     assert ENGINE.listed(str(content)) == [
-        (f"{content}#small", "The small one (1 rule)"),
-        (f"{content}#big", "Big (2 rules)"),
+        Listed(f"{content}#small", "The small one (1 rule)", sha256),
+        Listed(f"{content}#big", "Big (2 rules)", sha256),
     ]
     assert [each.profile for each in ENGINE.listed("scap:")] == ["scap:acme#small", "scap:acme#verysmall"]
     for source in ("scap:nope", "missing.xml"):

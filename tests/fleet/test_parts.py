@@ -188,6 +188,29 @@ def test_a_run_is_resumed_with_its_own_jobs_and_retries(request_, asked, is_kept
     assert run.about["shard"] == "0/2"
 
 
+def test_a_run_is_resumed_with_its_own_formats_unless_others_are_asked_for(request_):
+    made = begin(["docker://a"], replace(request_, formats=("csv", "html")))
+    made.write()
+    _, request = fleet.resume(made.folder, request_, {})
+    assert request.formats == ("csv", "html")
+    _, request = fleet.resume(made.folder, replace(request_, formats=("junit",)), {})
+    assert request.formats == ("junit",)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "7", '{"complete": true, "target": 5}', "9" * 9999])
+def test_a_record_of_a_scan_that_is_none_is_passed_over(request_, text):
+    made = begin(["docker://a"], request_)
+    made.write()
+    folder = made.folder / "a"
+    folder.mkdir()
+    (folder / "scan.json").write_text(text)
+    run, _ = fleet.resume(made.folder, request_, {})
+    assert not run.outcomes["docker://a"].scanned
+    (made.folder / "run.json").write_text(text)
+    with pytest.raises(CallError, match="not the record of a run"):
+        fleet.resume(made.folder, request_, {})
+
+
 def test_numbers_of_a_record_that_can_not_be_are_the_usual_ones(request_):
     made = fleet.begin(NOPE, request_, {**fleet.describe(request_), "jobs": 10**9, "retries": "all"})
     made.write()

@@ -1,4 +1,9 @@
-"""What the attacks share: a hostile program as the main process of a container, and one scan of it."""
+"""What the attacks share: a hostile target, one scan of it, the control, and the host that is looked at.
+
+One attack is one file. Its tests ask for `works`, with which they first show that the attack works against a
+naive way (`naive.py`) or with the layer that is to hold it back left out (`without` of a job). Every test
+here looks at the host before and after: what is left there is a trace, and fails it.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +15,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.hostile import host, naive
 from toolkit.agent import kernel
 from toolkit.demo import launcher
 from toolkit.errors import BarescanError
 from toolkit.runtimes.base import resolve
 from toolkit.runtimes.session import Outcome, converse
 
-REPOSITORY = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
 BIN = "/sys/firmware/bin"
 IDLE = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
 NOBODY = 65532
@@ -53,6 +60,18 @@ class Container:
         """What the attack says of itself, in its /tmp/log."""
         return Path(f"/proc/{self.pid}/root/tmp/log").read_text(errors="replace")
 
+    def written(self) -> set[str]:
+        """Name the files that were made or changed in the container since its start, whiteouts included."""
+        upper = self.folder / "upper"
+        return {
+            str(path.relative_to(upper)) for path in upper.rglob("*") if path.is_file() or not path.is_dir()
+        }
+
+    @property
+    def tree(self) -> Path:
+        """The files that it was started with."""
+        return self.folder / "lower"
+
     def wait_for(self, word: str, seconds: float = 10) -> None:
         until = time.monotonic() + seconds
         while word not in self.log():
@@ -73,6 +92,69 @@ class Attempt:
 
 
 Scan = Callable[..., Attempt]
+
+
+_TRIED: pytest.StashKey[dict[str, bool]] = pytest.StashKey()
+"""Attacks that were shown to work, by file, and whether all that barescan did about them held."""
+_SKIPPED: pytest.StashKey[bool] = pytest.StashKey()
+
+
+@pytest.fixture
+def works(request: pytest.FixtureRequest) -> Iterator[Callable[[object, str], None]]:
+    """Show that an attack works where nothing holds it back: what is seen of it has to be there."""
+    tried = request.config.stash.setdefault(_TRIED, {})
+    file = str(request.path)
+
+    def show(seen: object, what: str) -> None:
+        assert seen, f"the control failed, so that this test shows nothing: {what}"
+        tried.setdefault(file, True)
+
+    yield show
+    assert file in tried or request.node.stash.get(_SKIPPED, False), "the attack was not shown to work first"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note which attacks were not held back, or left a trace."""
+    report = yield
+    tried = item.config.stash.setdefault(_TRIED, {})
+    item.stash[_SKIPPED] = report.skipped
+    if report.failed and HERE in item.path.parents:
+        tried[str(item.path)] = False
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many attacks were tried, and whether one of them got anywhere."""
+    tried = terminalreporter.config.stash.get(_TRIED, {})
+    if not tried:
+        return
+    broken = sorted(str(Path(file).relative_to(HERE)) for file, held in tried.items() if not held)
+    rest = (
+        f"{len(broken)} did not fail or left a trace: {', '.join(broken)}" if broken else "none left a trace"
+    )
+    terminalreporter.write_sep("=", "attacks")
+    terminalreporter.write_line(f"{len(tried)} attacks tried, each first shown to work naively; {rest}")
+
+
+@pytest.fixture(autouse=True)
+def host_is_as_before(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves anything on the host: files, mounts, processes of the scan."""
+    if not request.node.get_closest_marker("bundle"):
+        yield
+        return
+    bundle = request.getfixturevalue("bundle").path
+    earlier = host.agents(bundle)
+    before = host.look(bundle, earlier)
+    yield
+    assert host.traces(before, host.look(bundle, earlier)) == []
+
+
+@pytest.fixture(autouse=True)
+def naive_tools(request: pytest.FixtureRequest) -> None:
+    """Skip what needs a naive way that this host has not."""
+    if "works" in request.fixturenames and (reason := naive.why_not()):
+        pytest.skip(reason)
 
 
 @pytest.fixture
@@ -206,7 +288,8 @@ def watch(bundle) -> Callable[[float], Callable[[], list[Watched]]]:
             for entry in Path("/proc").glob("[0-9]*"):
                 try:
                     line = (entry / "cmdline").read_bytes()
-                    if b"toolkit.agent.__main__" in line and bytes(bundle.path) in line:
+                    ours = (b"toolkit.agent.__main__", bytes(bundle.path), bytes(REPOSITORY))
+                    if all(each in line for each in ours):  # not of others who test on this machine
                         found.append(_look_at(entry))
                 except OSError:
                     continue

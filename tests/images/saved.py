@@ -14,6 +14,9 @@ from typing import Any
 
 from docker.errors import ImageNotFound
 
+from toolkit.bundle.assemble import INVENTORY
+from toolkit.bundle.provenance import describe
+from toolkit.bundle.tree import digest, files, sha256
 from toolkit.images.content import START
 from toolkit.images.layout import TREE, lay_out
 
@@ -28,7 +31,6 @@ def small_bundle(place: Path) -> Path:
         ("lib/a/z", "deep", 0o644),
         ("lib/a-b", "beside", 0o644),
         ("lib/ld-linux.so", "loader", 0o755),
-        ("bundle.json", "{}", 0o644),
     ):
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +39,19 @@ def small_bundle(place: Path) -> Path:
     (place / "lib" / "loader").symlink_to("ld-linux.so")
     (place / "lib" / "dir-link").symlink_to("a")
     (place / "empty").mkdir()
+    manifest = {"format": 1, "architecture": "x86_64", "drift": {}, "sha256": digest(place)}
+    own = {path.relative_to(place).as_posix(): sha256(path) for path in files(place) if not path.is_symlink()}
+    package = {
+        "name": "bash",
+        "version": "5.2-1",
+        "architecture": "amd64",
+        "sha256": "ab" * 32,
+        "licences": ["GPL-3+"],
+        "files": {"bin/sh": own.pop("bin/sh")},
+    }
+    (place / "bundle.json").write_text(json.dumps(manifest))
+    (place / INVENTORY).write_text(json.dumps({"packages": [package], "gems": [], "own": own}))
+    describe(place, None)
     return place
 
 

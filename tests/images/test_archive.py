@@ -217,7 +217,7 @@ def test_an_image_whose_labels_lie_is_refused_even_with_fitting_checksums(saved,
         return [member(archive.MANIFEST, json.dumps(manifest).encode()), *rest]
 
     pack(tmp_path / "b.tar", swap(members(tmp_path / "a.tar")))
-    with pytest.raises(ScanError, match="not the one its label"):
+    with pytest.raises(ScanError, match="bin/sh has SHA-256"):
         load(good, tmp_path / "b.tar")
     assert good.loaded == []
 
@@ -274,3 +274,30 @@ def test_an_image_of_another_kind_is_carried_too(tmp_path, saved):
     engine = Engine({"other:1": saved.archive("other:1")})
     archive.save(engine, ["other:1"], [], tmp_path / "a.tar", print)  # type: ignore[arg-type]
     assert load(engine, tmp_path / "a.tar").images == ("other:1",)
+
+
+def test_a_file_that_is_exchanged_after_its_hash_was_taken_is_not_loaded(
+    engine, profile, tmp_path, monkeypatch
+):
+    """Somebody who may write where the file is waits for the check to be over."""
+    digest = save(engine, profile, tmp_path / "a.tar")
+    original = engine.saved["small:1"]
+    save(Engine({"small:1": Saved(tmp_path / "other").archive("evil:1")}), profile, tmp_path / "evil.tar")
+    really_unpack = archive._unpack
+
+    def exchange_and_unpack(copy, file, tree):
+        shutil.copyfile(tmp_path / "evil.tar", file)
+        return really_unpack(copy, file, tree)
+
+    monkeypatch.setattr(archive, "_unpack", exchange_and_unpack)
+    assert load(engine, tmp_path / "a.tar", expected=digest).images == ("small:1",)
+    assert engine.loaded == [original]
+    with pytest.raises(ScanError, match="not the expected one"):
+        load(engine, tmp_path / "a.tar", expected=digest)
+
+
+def test_a_file_larger_than_any_archive_is_not_copied(engine, tmp_path):
+    with (tmp_path / "a.tar").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ScanError, match="larger than any"):
+        load(engine, tmp_path / "a.tar")

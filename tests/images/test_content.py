@@ -12,11 +12,12 @@ import pytest
 from tests.images.saved import Saved, member, small_bundle
 from toolkit.agent.source import source_sha256
 from toolkit.auditor import AGENT_LABEL, BUNDLE_LABEL
-from toolkit.bundle.build import INSIDE
+from toolkit.bundle.papers import tree_digest
+from toolkit.bundle.sources import DESCRIBING, INSIDE
 from toolkit.bundle.tree import _describe, digest
 from toolkit.errors import CallError, ScanError
 from toolkit.images.build import last_stage
-from toolkit.images.content import START, check_auditor, describe, tree_digest
+from toolkit.images.content import START, check_auditor, describe
 from toolkit.images.layout import LABELS, TREE, lay_out
 
 
@@ -112,6 +113,10 @@ def two_layers(saved: Saved) -> None:
     saved.extra_layers = 1
 
 
+def another_label(saved: Saved) -> None:
+    saved.labels[BUNDLE_LABEL] = "0" * 64
+
+
 def no_label(saved: Saved) -> None:
     del saved.labels[BUNDLE_LABEL]
 
@@ -131,12 +136,32 @@ def no_label(saved: Saved) -> None:
         another_entrypoint,
         another_layer_than_its_configuration_names,
         two_layers,
+        another_label,
         no_label,
     ],
 )
 def test_an_image_that_is_not_what_it_says_is_refused(saved, change):
     change(saved)
     with pytest.raises(ScanError):
+        check(saved)
+
+
+def test_a_changed_file_of_the_bundle_is_named(saved):
+    """The label only tells that something was; the bill of materials inside tells what."""
+    other_bundle(saved)
+    with pytest.raises(ScanError, match="bin/sh has SHA-256"):
+        check(saved)
+
+
+def test_a_file_too_many_in_the_bundle_is_named(saved):
+    a_program_in_the_bundle(saved)
+    with pytest.raises(ScanError, match=r"bin/evil is not in sbom\.cdx\.json"):
+        check(saved)
+
+
+def test_only_a_label_that_lies_is_named_as_such(saved):
+    another_label(saved)
+    with pytest.raises(ScanError, match="is not the one its label"):
         check(saved)
 
 
@@ -170,8 +195,9 @@ def test_the_image_starts_the_agent_by_the_loader_whatever_the_architecture():
 
 
 def test_the_image_has_every_module_that_makes_the_bundle():
-    copied = DOCKERFILE.partition("assemble install")[0]
-    assert all(f"toolkit/bundle/{name}.py" in copied for name in INSIDE)
+    first, _, later = DOCKERFILE.partition("assemble install")
+    assert all(f"toolkit/bundle/{name}.py" in first for name in INSIDE)
+    assert all(f"toolkit/bundle/{name}.py" in later for name in DESCRIBING)
 
 
 def test_from_a_bundle_only_the_last_stage_is_built():

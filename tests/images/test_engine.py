@@ -23,13 +23,14 @@ import docker
 import pytest
 from docker.models.images import Image
 
+from tests.images.signing import Pair, SignedLayout, payload
 from toolkit.agent.source import source_sha256
 from toolkit.auditor import AGENT_LABEL, BUNDLE_LABEL
 from toolkit.bundle.build import Bundle
 from toolkit.bundle.tree import EPOCH, digest
 from toolkit.dockers import connect
 from toolkit.errors import CallError, ScanError
-from toolkit.images import archive, build, content, figures, registry, selftest
+from toolkit.images import archive, build, content, figures, registry, selftest, verify
 
 NAME = f"barescan-test-{uuid.uuid4().hex[:8]}"
 
@@ -244,6 +245,75 @@ class TestRegistry:
     def test_an_image_that_is_not_there_is_named(self, client):
         with pytest.raises(ScanError, match="has no image nonesuch:1"):
             registry.push(client, "nonesuch:1", "localhost:1/auditor:v1", print)
+
+
+def copied(address: str, name: str, digest: str, layout: SignedLayout) -> None:
+    """Copy an image out of a registry, manifest and blobs as they are, as `cosign save` does."""
+
+    def fetched(kind: str, what: str, media_type: str) -> bytes:
+        asked = urllib.request.Request(
+            f"http://{address}/v2/{name}/{kind}/{what}", headers={"Accept": media_type}
+        )
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return bytes(answer.read())
+
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = fetched("manifests", digest, kind)
+    parts = json.loads(manifest)
+    for each in (parts["config"], *parts["layers"]):
+        layout.blob(fetched("blobs", each["digest"], "*/*"), each["mediaType"])
+    layout.listed(layout.blob(manifest, kind), "image")
+
+
+@pytest.mark.docker
+@pytest.mark.bundle
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to sign with")
+class TestSigned:
+    """A signature made outside of barescan leads to the very image that the engine has."""
+
+    def test_from_the_registry_s_digest_to_an_image_known_by_its_id_only(
+        self, client, image, local_registry, tmp_path
+    ):
+        name, pair = "team/auditor", Pair(tmp_path / "keys")
+        where = f"{local_registry}/{name}"
+        signed = registry.push(client, f"{NAME}:1", f"{where}:v1", print).partition("@")[2]
+        content = payload(signed, where)
+        (tmp_path / "a.json").write_bytes(content)
+        (tmp_path / "a.sig").write_text(pair.sign(content))
+        files = verify.Wanted(pair.public, tmp_path / "a.sig", tmp_path / "a.json")
+        layout = SignedLayout(tmp_path / "layout")
+        copied(local_registry, name, signed, layout)
+        layout.sign(pair, signed)
+        beside = verify.Wanted(pair.public, layout.path)
+        try:
+            pushed = client.images.get(f"{where}:v1")
+            assert "by this digest" in verify.image_signature(pushed, files, print)[1]
+            assert "by this digest" in verify.image_signature(pushed, beside, print)[1]
+            assert "3 blobs" in verify.check(layout.path, beside, print)[1]
+        finally:
+            client.images.remove(f"{where}:v1", noprune=True)
+        local = client.images.get(f"{NAME}:1")
+        assert not local.attrs["RepoDigests"]
+        with pytest.raises(ScanError, match="by its id only"):
+            verify.image_signature(local, files, print)
+        assert "its id is the configuration" in verify.image_signature(local, beside, print)[1]
+
+    def test_images_verify_starts_nothing_of_an_image_that_is_not_signed(self, client, image, tmp_path):
+        pair = Pair(tmp_path / "keys")
+        layout = SignedLayout(tmp_path / "layout")
+        layout.sign(pair, layout.image())
+        done = barescan(
+            *("images.verify", "--tag", f"{NAME}:1", "--key", str(pair.public)),
+            *("--signature", str(layout.path)),
+        )
+        assert done.returncode == 2
+        assert "the signature is of another image" in done.stderr
+        assert "starts" not in done.stdout
+
+    def test_images_verify_without_a_key_holds_the_image_against_its_papers(self, client, image):
+        found = verify.image_papers(client, image, print)
+        assert image.labels[BUNDLE_LABEL] in found[0]
+        assert "provenance.intoto.json" in found[2]
 
 
 @pytest.mark.parametrize("name", ["", "a@sha256:00", "registry/", "Registry/Upper:1", ":tag"])

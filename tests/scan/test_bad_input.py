@@ -187,11 +187,15 @@ class TestWithBundle:
         assert record["bundle"]["sha256"] == bundle.manifest["sha256"]
         assert len(record["bundle"]["sha256"]) == 64
 
-    def test_profiles_are_listed(self, barescan):
+    def test_profiles_are_listed(self, barescan, bundle):
         result = barescan("profiles")
         assert result.returncode == 0
         assert "scap:ubuntu2204#stig " in result.stdout
         assert all(line.startswith("scap:") for line in result.stdout.splitlines())
+        packed = bundle.path / bundle.manifest["content"]["ubuntu2204"]
+        content = hashlib.sha256(gzip.decompress(packed.read_bytes())).hexdigest()
+        (line,) = (line for line in result.stdout.splitlines() if content in line)
+        assert line.split() == ["scap:ubuntu2204", "sha256", content]
         result = barescan("profiles", "--profile", str(ROOT / "profiles" / "distroless-baseline"))
         assert "Baseline for containers without a shell" in result.stdout
 

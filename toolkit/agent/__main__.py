@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.agent import confine, engine, job, kernel, locate, search, wait
+from toolkit.agent import confine, engine, job, kernel, layers, locate, search, wait
 from toolkit.agent.enter import Entered, enter, join_user_namespace
 from toolkit.agent.failure import AgentError
 from toolkit.agent.source import source_sha256
@@ -114,21 +114,25 @@ def _serve(client: Stream, ending: contextlib.ExitStack, waiting: wait.Waiting |
     if waiting:
         waiting.announce(work.timeout, work.keep)
     _check_power()
+    plan = layers.plan(work)
+    client.send(Kind.FACTS, {"confinement": plan.states})
     client.send(Kind.PHASE, {"phase": "enter"})
     begun = time.perf_counter()
     target = _pin(work)
     about = locate.identity(target) if target else {"rootfs": work.rootfs}
     confine.yield_to_workload()
     null = os.open("/dev/null", os.O_RDWR)
-    entered = enter(work, target, deadline)
+    entered = enter(work, plan, target, deadline)
     held = [target.pidfd] if target else []
     held += [waiting.fileno()] if waiting else []
     kernel.close_all_but([0, 1, 2, null, *entered.held(), *held])
     confine.keep_only(engine.TO_START)
-    keeper, inner = _start(work, entered, null, [waiting.pid] if waiting else [])
+    if plan.on(layers.NO_NEW_PRIVILEGES):
+        confine.gain_nothing_more()
+    keeper, inner = _start(work, plan, entered, null, [waiting.pid] if waiting else [])
     ending.callback(keeper.end)
     join_user_namespace(entered)  # as the keeper does: who is to be able to kill it must be the same user
-    confine.hide_memory()  # that may have undone it
+    confine.hide_memory(hidden=plan.on(layers.HIDDEN_MEMORY))  # that may have undone it
     confine.keep_only(0)
     about |= {
         "entered_ms": round((time.perf_counter() - begun) * 1000, 2),
@@ -188,7 +192,9 @@ class _Keeper:
         return bool(poll.poll(seconds * 1000))
 
 
-def _start(work: job.Job, entered: Entered, null: int, beside: list[int]) -> tuple[_Keeper, Stream]:
+def _start(
+    work: job.Job, plan: layers.Layers, entered: Entered, null: int, beside: list[int]
+) -> tuple[_Keeper, Stream]:
     """Fork the keeper into the target's PID namespace; return it and the engine's stream.
 
     `beside` are other processes of ours in that namespace, which are none of the target's.
@@ -202,7 +208,7 @@ def _start(work: job.Job, entered: Entered, null: int, beside: list[int]) -> tup
             for number in (0, 1, 2):  # the client's stream and the host's files are not for the engine's side
                 os.dup2(null, number)
             kernel.close_all_but([0, 1, 2, control_inside, theirs, *entered.held()])
-            engine.keep(control_inside, work, Stream(theirs, theirs, hashed=False), entered, beside)
+            engine.keep(control_inside, work, plan, Stream(theirs, theirs, hashed=False), entered, beside)
         except Exception as error:
             cause = f"the target could not be entered: {confine.describe(error)}"
             engine.fail(Stream(theirs, theirs, hashed=False), AgentError(cause, "see docs/entering.md"))

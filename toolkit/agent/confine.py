@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import encodings
 import errno
+import math
 import os
 import resource
 import signal
@@ -72,12 +73,16 @@ def keep_only(mask: int) -> None:
                 break  # past the last capability of this kernel
             raise
     kernel.set_capabilities(mask)
+
+
+def gain_nothing_more() -> None:
+    """Never gain a privilege by starting a program, no_new_privs in prctl(2)."""
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def hide_memory() -> None:
+def hide_memory(*, hidden: bool = True) -> None:
     """Make this process undumpable: nobody without SYS_PTRACE reads its memory or descriptors, ptrace(2)."""
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
 def die_with_parent() -> None:
@@ -93,13 +98,20 @@ def yield_to_workload() -> None:
     os.close(fd)
 
 
-def limit(memory_bytes: int) -> None:
-    """Bound what the engine may take: address space, file size, open files, no core dumps; getrlimit(2)."""
+def limit(memory_bytes: int, seconds: float) -> None:
+    """Bound what the engine may take: address space, time of the processor, file size, open files, locked
+    memory, message queues; no core dumps, getrlimit(2).
+
+    The time is the deadline of the scan: it also ends an engine that nobody watches any more.
+    """
     for what, bound in (
         (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, math.ceil(seconds)),
         (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
         (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
     ):
         hard = resource.getrlimit(what)[1]
         value = bound if hard == resource.RLIM_INFINITY else min(bound, hard)

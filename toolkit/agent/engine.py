@@ -15,10 +15,11 @@ import time
 import zlib
 from pathlib import Path
 
-from toolkit.agent import confine, kernel, seccomp, survey, suspect
-from toolkit.agent.enter import Entered, join_user_namespace, seal
+from toolkit.agent import confine, kernel, landlock, layers, survey, suspect
+from toolkit.agent.enter import SAFE_DEVICES, Entered, join_user_namespace, seal
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
+from toolkit.agent.layers import Layers
 from toolkit.agent.stream import CHUNK, Kind, Stream, StreamError
 
 SCRATCH = Path(f"/{MOUNT_POINT}/tmp")  # noqa: S108 a private tmpfs
@@ -34,11 +35,12 @@ _BASE_ENVIRONMENT = {
 }
 
 
-def run(job: Job, stream: Stream, entered: Entered) -> None:
+def run(job: Job, plan: Layers, stream: Stream, entered: Entered) -> None:
     """Run the job in the root that was entered and report over `stream`; this process is confined first."""
     if entered.own_proc:
         _mount_proc()
-    confine.keep_only(1 << confine.CAP_DAC_READ_SEARCH)
+    if plan.on(layers.CAPABILITIES):
+        confine.keep_only(1 << confine.CAP_DAC_READ_SEARCH)
     os.umask(0o077)
     os.fchdir(entered.scratch)
     stream.send(Kind.FACTS, survey.survey())
@@ -49,7 +51,7 @@ def run(job: Job, stream: Stream, entered: Entered) -> None:
         _unpack(Path("/", MOUNT_POINT, packed), Path(name))
     stream.send(Kind.PHASE, {"phase": "run"})
     started = time.monotonic()
-    status = _Run(job, stream, environment).wait()
+    status = _Run(job, plan, stream, environment).wait()
     _kill_everything_else()
     seconds = time.monotonic() - started
     suspect.check_own_places(entered.places)
@@ -80,7 +82,7 @@ def _unpack(packed: Path, place: Path) -> None:
 class _Run:
     """The engine process and its two output pipes, relayed with a cap on what is passed on."""
 
-    def __init__(self, job: Job, stream: Stream, environment: dict[str, str]) -> None:
+    def __init__(self, job: Job, plan: Layers, stream: Stream, environment: dict[str, str]) -> None:
         self._stream = stream
         self._left = job.max_output
         out_read, out_write = os.pipe()
@@ -88,7 +90,7 @@ class _Run:
         self._pipes = {out_read: Kind.STDOUT, err_read: Kind.STDERR}
         self._pid = os.fork()
         if self._pid == 0:
-            _exec(job, environment, out_write, err_write)
+            _exec(job, plan, environment, out_write, err_write)
         os.close(out_write)
         os.close(err_write)
 
@@ -126,7 +128,7 @@ class _Run:
                 self._left -= len(data)
 
 
-def _exec(job: Job, environment: dict[str, str], out: int, err: int) -> None:
+def _exec(job: Job, plan: Layers, environment: dict[str, str], out: int, err: int) -> None:
     """Become the engine; only ever returns by exiting."""
     try:
         os.setsid()
@@ -137,13 +139,29 @@ def _exec(job: Job, environment: dict[str, str], out: int, err: int) -> None:
         kernel.close_from(3)
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        confine.limit(job.memory_bytes)
-        seccomp.install()
+        _confine(job, plan)
         os.execve(job.argv[0], job.argv, environment)  # noqa: S606 no shell is wanted
     except OSError as error:
         os.write(2, f"the engine did not start: {job.argv[0]}: {error.strerror}\n".encode())
     finally:
         os._exit(127)
+
+
+def _confine(job: Job, plan: Layers) -> None:
+    """Put on what holds for the engine alone; the filter is last, as it forbids what the others need."""
+    if plan.on(layers.LIMITS):
+        confine.limit(job.memory_bytes, job.timeout)
+    if plan.on(layers.LANDLOCK):
+        landlock.restrict(
+            plan.landlock if plan.on(layers.SCOPES) else min(plan.landlock, landlock.SCOPES - 1),
+            Path("/", MOUNT_POINT),
+            SCRATCH,
+            [Path("/dev", name) for name in SAFE_DEVICES],
+            network=job.allow_network,
+            execute=job.allow_target_exec,
+        )
+    if plan.on(layers.SYSTEM_CALLS):
+        kernel.set_seccomp_filter(plan.system_calls)
 
 
 def _kill_everything_else() -> None:
@@ -169,7 +187,9 @@ def _send_output(stream: Stream, scratch: int, name: str, limit: int) -> int:
         return about.st_size
 
 
-def keep(control_fd: int, job: Job, stream: Stream, entered: Entered, beside: list[int]) -> None:
+def keep(
+    control_fd: int, job: Job, plan: Layers, stream: Stream, entered: Entered, beside: list[int]
+) -> None:
     """Hold the engine's PID namespace: kill it when the supervisor says so or is gone, reap it, exit.
 
     This process is the first in the target's PID namespace and so has nothing left that is worth taking.
@@ -177,7 +197,7 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered, beside: li
     seal(entered.files, [os.getpid(), os.getppid(), *beside])  # 0 where the supervisor is outside
     os.close(entered.files)
     join_user_namespace(entered)
-    confine.hide_memory()
+    confine.hide_memory(hidden=plan.on(layers.HIDDEN_MEMORY))
     confine.die_with_parent()
     kernel.unshare(kernel.CLONE_NEWPID)
     init = os.fork()
@@ -185,7 +205,7 @@ def keep(control_fd: int, job: Job, stream: Stream, entered: Entered, beside: li
         confine.die_with_parent()
         os.close(control_fd)
         try:
-            run(job, stream, entered)
+            run(job, plan, stream, entered)
         except AgentError as error:
             fail(stream, error)
         except Exception as error:

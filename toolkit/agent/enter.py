@@ -13,14 +13,16 @@ import os
 import socket
 import stat
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.agent import kernel, locate, mounts, shield, snapshot, suspect
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
+from toolkit.agent.layers import Layers
 
-HARDENED = (
+_HARDENED = (
     kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 )
 _ATTEMPTS = 3
@@ -64,7 +66,7 @@ class Entered:
         return [self.files, self.scratch] if self.user is None else [self.files, self.scratch, self.user]
 
 
-def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
+def enter(job: Job, layers: Layers, target: locate.Target | None, deadline: float) -> Entered:
     """Make the target's tree, hardened and with the bundle in it, our root directory.
 
     Raises AgentError when the target lacks what is needed, OSError when the kernel refuses a step.
@@ -82,10 +84,11 @@ def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
         bundle, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
     )
     devices = {name: kernel.clone_tree(f"/dev/{name}") for name in SAFE_DEVICES}
-    root = _copy_of(target) if target else _overlay_of(str(job.rootfs), job.bundle)
+    attributes = layers.mount_attributes()
+    root = _copy_of(target, attributes) if target else _overlay_of(str(job.rootfs), job.bundle, attributes)
     place = f"{job.bundle}/empty"
     _attach(root, place)
-    left_out = _leave_out_remote(root, place) if target and not job.remote_mounts else []
+    left_out = _leave_out_remote(root, place, deadline) if target and not job.remote_mounts else []
     if not target:
         # Before sysfs is mounted: it shows the network of whoever mounts it, and belongs to its owner.
         kernel.unshare(
@@ -95,7 +98,7 @@ def enter(job: Job, target: locate.Target | None, deadline: float) -> Entered:
         _mount_system_directories(root)
         if _in_user_namespace():
             _keep_proc_in_sight(root)
-    kernel.mount_setattr(root, HARDENED, recursive=True)
+    kernel.mount_setattr(root, attributes, recursive=True)
     _bind_devices(root, devices, create=target is None)
     view = _view(target) | {"target-pid-ns": target_pid_namespace.encode()}
     if target:
@@ -151,19 +154,31 @@ def _raise_loopback() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
-def _copy_of(target: locate.Target) -> int:
+def _copy_of(target: locate.Target, attributes: int) -> int:
     """Return a detached recursive copy of the target's tree, of which the recorded mount table is true."""
     for _ in range(_ATTEMPTS):
-        tree = _clone_within(target)
-        mountinfo = locate.read_at(target.directory, "mountinfo")
-        if mountinfo == target.mountinfo:
-            return tree
+        with locate.watch_mounts(target) as unchanged:
+            tree = _clone_within(target, attributes)
+            target.mountinfo = locate.read_at(target.directory, "mountinfo")
+            target.mounts = locate.read_at(target.directory, "mounts")
+            if unchanged():
+                _check_whole(target)
+                return tree
         os.close(tree)
-        target.mountinfo, target.mounts = mountinfo, locate.read_at(target.directory, "mounts")
     raise AgentError("the target's mounts change all the time", "scan again once it has settled")
 
 
-def _clone_within(target: locate.Target) -> int:
+def _check_whole(target: locate.Target) -> None:
+    """Raise AgentError where the kernel left a mount out of the copy, and shows what that covers instead."""
+    for mount in mounts.parse(target.mountinfo):
+        if mount.unbindable:
+            raise AgentError(
+                f"the target's mount at {mount.point!r} can't be copied, since it is unbindable",
+                "make it private (mount --make-private), or scan its files with rootfs://",
+            )
+
+
+def _clone_within(target: locate.Target, attributes: int) -> int:
     """Copy the mounts from within the target's mount namespace: open_tree(2) refuses those of another.
 
     Going through the descriptor of the root finds the right one also for a target that is itself chrooted.
@@ -184,11 +199,11 @@ def _clone_within(target: locate.Target) -> int:
         kernel.setns(ours, kernel.CLONE_NEWNS)
     os.close(theirs)
     os.close(ours)
-    kernel.mount_setattr(tree, HARDENED, recursive=True)
+    kernel.mount_setattr(tree, attributes, recursive=True)
     return tree
 
 
-def _overlay_of(path: str, bundle: str) -> int:
+def _overlay_of(path: str, bundle: str, attributes: int) -> int:
     """Return a detached read-only overlay: what a runtime would give (proc, sys, dev) over the tree.
 
     The upper layer's root stands for the merged root, so it takes over mode and owner of the tree's.
@@ -209,7 +224,7 @@ def _overlay_of(path: str, bundle: str) -> int:
         "metacopy": "off",
     }
     try:
-        return kernel.new_filesystem("overlay", options, HARDENED)
+        return kernel.new_filesystem("overlay", options, attributes)
     except OSError as error:
         raise AgentError(
             f"{path} can't be used as a layer of a root: {error.strerror}", "copy it elsewhere"
@@ -235,7 +250,7 @@ def _own_mounts(place: str) -> list[mounts.Mount]:
     return mounts.parse(Path("/proc/self/mountinfo").read_bytes(), place)
 
 
-def _leave_out_remote(root: int, place: str) -> list[str]:
+def _leave_out_remote(root: int, place: str, deadline: float) -> list[str]:
     """Detach FUSE and network file systems from our copy; return where they were.
 
     Judged by the table of the copy itself. One that something else is mounted upon stays: it can't be
@@ -257,9 +272,12 @@ def _leave_out_remote(root: int, place: str) -> list[str]:
         ]
         if not waiting:
             return left_out
-        tried.add(waiting[0].mount_id)
-        if _detach(root, within, waiting[0], place):
-            left_out.append(waiting[0].point.removeprefix(place))
+        for mount in waiting:
+            if time.monotonic() > deadline:
+                raise AgentError("the scan did not finish in time", "allow more with --timeout")
+            tried.add(mount.mount_id)
+            if _detach(root, within, mount, place):
+                left_out.append(mount.point.removeprefix(place))
 
 
 def _detach(root: int, within: list[mounts.Mount], mount: mounts.Mount, place: str) -> bool:
@@ -296,7 +314,7 @@ def _mount_system_directories(root: int) -> None:
         os.symlink(target, link, dir_fd=dev)
     kernel.move_mount(dev, kernel.open_beneath(root, "dev", os.O_PATH))
     try:
-        sys = kernel.new_filesystem("sysfs", {}, HARDENED)
+        sys = kernel.new_filesystem("sysfs", {}, _HARDENED)
     except PermissionError:
         sys = kernel.new_filesystem("tmpfs", {"size": "4k", "mode": "555"}, 0)
         os.mkdir("firmware", 0o555, dir_fd=sys)
@@ -328,7 +346,7 @@ def _bind_devices(root: int, devices: dict[str, int], *, create: bool) -> None:
             continue
         theirs, ours = os.fstat(place), Path(f"/dev/{name}").stat()
         if create or (stat.S_ISCHR(theirs.st_mode) and theirs.st_rdev == ours.st_rdev):
-            kernel.mount_setattr(device, HARDENED & ~kernel.MOUNT_ATTR_NODEV)
+            kernel.mount_setattr(device, _HARDENED & ~kernel.MOUNT_ATTR_NODEV)
             kernel.move_mount(device, place)
         os.close(place)
 

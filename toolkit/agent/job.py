@@ -33,6 +33,12 @@ class Job:
     """Seconds that the auditor's container is to wait for another scan after this one."""
     remote_mounts: bool = False
     trust_target: bool = False
+    allow_network: bool = False
+    allow_target_exec: bool = False
+    require_confinement: str = ""
+    """`full`: nothing is run where a layer of the confinement is missing."""
+    without: list[str] = field(default_factory=list)
+    """Layers to leave out, see `layers`: asked for by tests only, to show what each holds back on its own."""
     unpack: dict[str, str] = field(default_factory=dict)
     max_output: int = 64 << 20
     max_report: int = 256 << 20

@@ -53,6 +53,9 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
+PR_GET_SECCOMP = 21
+PR_SET_SECCOMP = 22
+SECCOMP_MODE_FILTER = 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
@@ -67,6 +70,8 @@ _SINCE = {
     "openat2": (437, "5.6"),
     "mount_setattr": (442, "5.12"),
 }
+_LANDLOCK = {"landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446}
+_FILTER_STEP = 8  # sizeof(struct sock_filter)
 # pivot_root is older than the unified numbers and has no wrapper in libc (pivot_root(2)).
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218}
 
@@ -253,10 +258,57 @@ def prctl(option: int, argument: int = 0, extra: int = 0) -> int:
     return _check(int(result), f"prctl {option}")
 
 
-def set_seccomp_filter(number: int, operation: int, flags: int, program: ctypes.Structure) -> None:
-    """Install a filter of system calls, seccomp(2), whose number differs between architectures."""
-    arguments = (ctypes.c_uint(operation), ctypes.c_uint(flags), ctypes.byref(program))
-    _check(int(_libc.syscall(ctypes.c_long(number), *arguments)), "seccomp")
+def check_seccomp() -> None:
+    """Raise OSError where the kernel has no seccomp(2)."""
+    prctl(PR_GET_SECCOMP)
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def set_seccomp_filter(code: bytes) -> None:
+    """Filter this process's system calls by an array of struct sock_filter, PR_SET_SECCOMP(2const)."""
+    program = _FilterProgram(len(code) // _FILTER_STEP, code)
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(program))
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("rights", ctypes.c_uint64), ("place", ctypes.c_int32))
+
+
+def landlock_version() -> int:
+    """Return the version of Landlock's interface, landlock_create_ruleset(2); raises OSError for none."""
+    return _landlock("landlock_create_ruleset", None, ctypes.c_size_t(0), ctypes.c_uint(1))
+
+
+def landlock_ruleset(files: int, network: int, scoped: int) -> int:
+    """Return a ruleset that forbids these rights but where a rule allows them, landlock_create_ruleset(2)."""
+    ruleset = _Ruleset(files, network, scoped)
+    size = ctypes.c_size_t(ctypes.sizeof(ruleset))
+    return _landlock("landlock_create_ruleset", ctypes.byref(ruleset), size, ctypes.c_uint(0))
+
+
+def landlock_allow(ruleset: int, place: int, rights: int) -> None:
+    """Allow rights at a file, or beneath a directory (descriptor), landlock_add_rule(2)."""
+    rule = _PathBeneath(rights, place)
+    kind = ctypes.c_uint(1)  # LANDLOCK_RULE_PATH_BENEATH
+    _landlock("landlock_add_rule", ctypes.c_int(ruleset), kind, ctypes.byref(rule), ctypes.c_uint(0))
+
+
+def landlock_restrict(ruleset: int) -> None:
+    """Restrict this process, and all that it starts, by a ruleset, landlock_restrict_self(2)."""
+    _landlock("landlock_restrict_self", ctypes.c_int(ruleset), ctypes.c_uint(0))
+
+
+def _landlock(name: str, *arguments: object) -> int:
+    """Call one of Landlock's system calls, which a kernel may lack without any harm to the rest."""
+    return _check(int(_libc.syscall(ctypes.c_long(_LANDLOCK[name]), *arguments)), name)
 
 
 class _CapHeader(ctypes.Structure):

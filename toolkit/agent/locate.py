@@ -6,9 +6,11 @@ it fail once the process is gone, instead of answering for a new one with the sa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ NAMESPACES = {
 }
 _CONTAINER_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _LARGEST = 16 << 20
+_ATTEMPTS = 20
 _GONE = "process {pid} has exited"
 _GONE_REMEDY = "name a process that keeps running, or scan its files with rootfs://"
 
@@ -91,10 +94,31 @@ def read_at(directory: int, name: str) -> bytes:
     return content
 
 
+@contextlib.contextmanager
+def watch_mounts(target: Target) -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether the target's mounts are what they were at the start.
+
+    The kernel counts the changes, proc_pid_mounts(5): a table that is the same again is no proof, since
+    the numbers of mounts are used again.
+    """
+    fd = os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=target.directory)
+    poll = select.poll()
+    poll.register(fd, select.POLLPRI)
+    try:
+        yield lambda: not poll.poll(0)
+    finally:
+        os.close(fd)
+
+
 def _stat(directory: int) -> tuple[str, int, int]:
     """Return state, flags and start time in clock ticks since boot, proc_pid_stat(5) fields 3, 9 and 22."""
-    fields = read_at(directory, "stat").rpartition(b")")[2].split()
+    fields = _fields_of_stat(directory)
     return fields[0].decode(), int(fields[6]), int(fields[19])
+
+
+def _fields_of_stat(directory: int) -> list[bytes]:
+    """Return the fields of proc_pid_stat(5) from the third on, behind the name, which holds anything."""
+    return read_at(directory, "stat").rpartition(b")")[2].split()
 
 
 def status(directory: int) -> dict[str, str]:
@@ -108,7 +132,32 @@ def status(directory: int) -> dict[str, str]:
 
 
 def identity(target: Target) -> dict[str, object]:
-    """Return what tells a reader which process this was; strings come from the target and are hostile."""
+    """Return what tells a reader which process this was; strings come from the target and are hostile.
+
+    All of it is of one program: the user of one and the file of another must not be taken for a third
+    (CVE-2022-33915). Raises AgentError for a process that becomes another program each time.
+    """
+    for _ in range(_ATTEMPTS):
+        program = _program(target.directory)
+        about = _describe(target)
+        if b"0" not in program and _program(target.directory) == program:  # which are 0 until it has begun
+            return about
+    raise AgentError(
+        f"process {target.pid} becomes another program all the time",
+        "scan again once it has settled",
+        transient=True,
+    )
+
+
+def _program(directory: int) -> list[bytes]:
+    """Return what differs between two programs of a process: where the kernel, which chooses the addresses
+    at random, has put code and stack, proc_pid_stat(5) fields 26 to 28 and 48 to 51.
+    """
+    fields = _fields_of_stat(directory)
+    return fields[23:26] + fields[45:49]
+
+
+def _describe(target: Target) -> dict[str, object]:
     about: dict[str, object] = {"pid": target.pid, "start_time_ticks": target.start_time}
     said = status(target.directory)
     about |= {key.lower(): int(said[key].split()[1]) for key in ("Uid", "Gid")}

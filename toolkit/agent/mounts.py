@@ -28,6 +28,8 @@ class Mount(NamedTuple):
     parent_id: int = 0
     root: str = "/"
     layers: tuple[str, ...] = ()
+    unbindable: bool = False
+    """Left out of copies by the kernel, mount_namespaces(7)."""
 
 
 def parse(mountinfo: bytes, within: str = "") -> list[Mount]:
@@ -47,9 +49,8 @@ def parse(mountinfo: bytes, within: str = "") -> list[Mount]:
         kind, _, super_options = right.split(" ", 2)
         options = _effective(fields[5], super_options)
         layers = _layers(super_options) if kind == "overlay" else ()
-        mounts.append(
-            Mount(int(fields[0]), point, options, kind, int(fields[1]), _unescape(fields[3]), layers)
-        )
+        root, unbindable = _unescape(fields[3]), "unbindable" in fields[6:]
+        mounts.append(Mount(int(fields[0]), point, options, kind, int(fields[1]), root, layers, unbindable))
     return mounts
 
 
@@ -115,9 +116,8 @@ def original_flags(ours: list[Mount], prefix: str, original: list[Mount]) -> str
     for mount in original:
         waiting.setdefault(mount.point, []).append(mount.options)
     lines = []
-    root = [mount for mount in ours if mount.point == prefix][
-        -1:
-    ]  # those below it are ours, not the target's
+    root = [mount for mount in ours if mount.point == prefix]
+    del root[: max(0, len(root) - len(waiting.get("/", [])))]  # those below are ours, not the target's
     within = [mount for mount in ours if mount.point.startswith(prefix + "/")]
     for mount in root + within:
         options = waiting.get(mount.point.removeprefix(prefix) or "/")

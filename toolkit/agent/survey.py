@@ -6,12 +6,20 @@ Paths of the target are followed freely here, since nothing is left that followi
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
+from toolkit.agent.failure import AgentError
+
 MAX_BYTES = 64 << 20
+_RECORDS = "/var/lib/dpkg/status.d"
+_MAX_RECORDS = 10_000
+_MAX_RECORD_BYTES = 1 << 20
+_MAX_LIBRARIES = 100_000
 _SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/busybox")
 _SHELLS = ("sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "toybox")
 _PACKAGE_MANAGERS = (
@@ -29,7 +37,7 @@ _PACKAGE_MANAGERS = (
 )
 _DATABASES = {
     "dpkg": ("/var/lib/dpkg/status",),
-    "dpkg-distroless": ("/var/lib/dpkg/status.d",),
+    "dpkg-distroless": (_RECORDS,),
     "rpm": (
         "/var/lib/rpm/rpmdb.sqlite",
         "/var/lib/rpm/Packages",
@@ -75,48 +83,74 @@ def _programs(names: tuple[str, ...]) -> list[str]:
 def _libc() -> str | None:
     for directory in _LIBRARY_DIRECTORIES:
         with contextlib.suppress(OSError):
-            names = {entry.name[:8] for entry in Path(directory).iterdir()}
+            names = {name[:8] for name in _names(directory, _MAX_LIBRARIES)}
             for prefix, libc in (("ld-linux", "glibc"), ("ld-musl-", "musl")):
                 if prefix in names:
                     return libc
     return None
 
 
+def _names(directory: str, limit: int) -> list[str]:
+    """Return at most `limit` names of a directory, sorted; raises OSError."""
+    with os.scandir(directory) as entries:
+        return sorted(entry.name for entry in itertools.islice(entries, limit))
+
+
 def read_regular(path: str, limit: int = MAX_BYTES) -> bytes | None:
-    """Return at most `limit` bytes of a regular file; None for anything else, which could block."""
+    """Return at most `limit` bytes of a regular file; None for anything else, which could block.
+
+    None also for one that can't be read: a link may lead to files of the kernel that answer with errors.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            return file.read(limit) if stat.S_ISREG(os.fstat(fd).st_mode) else None
     except OSError:
         return None
-    with os.fdopen(fd, "rb") as file:
-        return file.read(limit) if stat.S_ISREG(os.fstat(fd).st_mode) else None
 
 
 def collect_dpkg_records(destination: Path) -> bool:
     """Make an admin directory for dpkg-query of `status.d`, where distroless images keep their records.
 
     Returns whether there was anything to collect: a target with a status file of its own needs nothing.
+    Raises AgentError for more than can be read: a package left out would be one that is not there.
     """
     if os.path.lexists("/var/lib/dpkg/status"):
         return False
     try:
-        names = sorted(entry.name for entry in Path("/var/lib/dpkg/status.d").iterdir())
+        names = _names(_RECORDS, _MAX_RECORDS + 1)
     except OSError:
         return False
+    if len(names) > _MAX_RECORDS:
+        raise _too_much(f"more than {_MAX_RECORDS} entries")
     destination.mkdir()
     for directory in ("info", "updates", "triggers"):
         (destination / directory).mkdir()
     with (destination / "status").open("wb") as status:
-        for name in names:
-            content = read_regular(f"/var/lib/dpkg/status.d/{name}", 1 << 20)
-            if name.endswith(".md5sums") or not content:
-                continue
-            status.write(_with_status(content.strip(b"\n")) + b"\n\n")
-            if status.tell() > MAX_BYTES:
-                break
+        for record in _records(names):
+            status.write(_with_status(record) + b"\n\n")
     for name in ("available", "diversions", "statoverride"):
         (destination / name).touch()
     return True
+
+
+def _records(names: list[str]) -> Iterator[bytes]:
+    left = MAX_BYTES
+    for name in names:
+        if name.endswith(".md5sums"):
+            continue
+        content = read_regular(f"{_RECORDS}/{name}", _MAX_RECORD_BYTES + 1) or b""
+        left -= len(content)
+        if len(content) > _MAX_RECORD_BYTES or left < 0:
+            raise _too_much(f"more than {MAX_BYTES >> 20} MiB, or {_MAX_RECORD_BYTES >> 20} in one of them")
+        if record := content.strip(b"\n"):
+            yield record
+
+
+def _too_much(what: str) -> AgentError:
+    return AgentError(
+        f"the target's package records in {_RECORDS} are {what}", "no image has so many: treat it as hostile"
+    )
 
 
 def _with_status(record: bytes) -> bytes:

@@ -41,6 +41,7 @@ def main(seconds: str) -> int:
     listener.bind(PLACE)
     listener.listen()
     confine.keep_only(0)
+    confine.gain_nothing_more()
     _Waiter(listener, None if seconds == FOR_EVER else float(seconds)).wait()
     return 0
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from toolkit.bundle import contents, elf, gems, packages, parts, scap
+from toolkit.bundle import contents, elf, filters, gems, packages, parts, scap
 from toolkit.bundle.rewrites import BUNDLE, RewriteError, rewrite
 from toolkit.bundle.tree import Tree, digest, files, normalise, sha256
 
@@ -464,7 +464,9 @@ def _package_entry(name: str, version: str, digest: str) -> dict[str, Any]:
 
 
 def finish(output: Path, own: Path) -> None:
-    """Add the view library and the Ruby launcher, from `own`/view/*.c and `own`/ruby/*.rb, to a base tree."""
+    """Add to a base tree the view library and the Ruby launcher, from `own`/view/*.c and `own`/ruby/*.rb, and
+    the filters of system calls for this machine.
+    """
     view = sorted((own / "view").glob("*.c"))
     if view:
         parts.compile_library(output / "lib" / "libbarescan-view.so", view, "-ldl")
@@ -476,6 +478,7 @@ def finish(output: Path, own: Path) -> None:
     inventory = json.loads((output / INVENTORY).read_text())
     added = [output / "lib" / "libbarescan-view.so"] if view else []
     added += [output / "lib" / "barescan" / path.relative_to(own / "ruby") for path in ruby]
+    added += filters.write(output, platform.machine())
     inventory["own"] |= {str(path.relative_to(output)): sha256(path) for path in added}
     manifest = json.loads((output / "bundle.json").read_text())
     for name in (INVENTORY, "bundle.json"):  # what tells about the tree is no part of its hash

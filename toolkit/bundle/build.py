@@ -28,18 +28,15 @@ from typing import IO, Any
 import filelock
 import platformdirs
 
+import toolkit
 from toolkit import debian
-from toolkit.bundle import contents, sbom
+from toolkit.bundle import contents, provenance, sources
 from toolkit.bundle.namespaces import PRIVATE, require
-from toolkit.bundle.tree import digest, normalise
+from toolkit.bundle.tree import digest
 from toolkit.errors import CallError, ScanError
 
 Progress = Callable[[str], None]
 
-HERE = Path(__file__).parent
-LOCK = HERE / "packages.lock"
-INSIDE = ("assemble", "contents", "elf", "gems", "packages", "parts", "rewrites", "scap", "tree")
-"""Modules that work inside the root: what they say decides what the base tree is."""
 ROOT_FORMAT = 1
 """Counted up when a root made by an older version would no longer do."""
 GEMS_REFUSED = 3
@@ -175,12 +172,15 @@ class Builder:
                 debian.mirror(),
                 *contents.PACKAGES,
                 *contents.TOOLS,
-                LOCK.read_text(),
+                sources.LOCK.read_text(),
             ]
         )
         gems_key = f"{digest(gems)} {fetched}" if gems else "none"
-        base = _key([root, gems_key, *(HERE.joinpath(f"{name}.py").read_text() for name in INSIDE)])
-        own = _key([base, _own_digest(), HERE.joinpath("sbom.py").read_text()])
+        base = _key(
+            [root, gems_key, *(sources.HERE.joinpath(f"{name}.py").read_text() for name in sources.INSIDE)]
+        )
+        describing = (sources.HERE.joinpath(f"{name}.py").read_text() for name in sources.DESCRIBING)
+        own = _key([base, _own_digest(), toolkit.__version__, *describing])
         self.root, self.base, self.final = (
             cache / f"root-{root}",
             cache / f"base-{base}",
@@ -236,7 +236,7 @@ class Builder:
     @staticmethod
     def gems_version() -> str:
         """Return the key of what would be fetched."""
-        return _key([contents.AUDITOR, platform.machine(), LOCK.read_text()])
+        return _key([contents.AUDITOR, platform.machine(), sources.LOCK.read_text()])
 
     def _make(self, stages: Sequence[tuple[Path, Callable[[Path], None]]]) -> None:
         require("building the bundle", {"mmdebstrap": "mmdebstrap"}, {debian.KEYRING: debian.KEYRING.stem})
@@ -310,8 +310,7 @@ class Builder:
         shutil.rmtree(tree)
         shutil.copytree(self.base, tree, symlinks=True)
         self._assemble(["finish", "/opt/output"], tree)
-        sbom.write(tree)
-        normalise(tree)
+        provenance.describe(tree, self.gems)
 
     def _assemble(self, arguments: Sequence[str], output: Path) -> None:
         with _code() as code:
@@ -401,12 +400,7 @@ def _key(parts: Iterable[str]) -> str:
 
 
 def _own_digest() -> str:
-    return _key(f"{path.relative_to(HERE)}\n{path.read_text()}" for path in own_files())
-
-
-def own_files() -> list[Path]:
-    """Return our own sources that go into a bundle: view/*.[ch] and ruby/*.rb."""
-    return sorted([*HERE.glob("view/*.[ch]"), *HERE.glob("ruby/**/*.rb")])
+    return _key(f"{path.relative_to(sources.HERE)}\n{path.read_text()}" for path in sources.own_files())
 
 
 @contextmanager
@@ -416,8 +410,13 @@ def _code() -> Iterator[Path]:
         package = Path(directory, "toolkit", "bundle")
         package.mkdir(parents=True)
         Path(directory, "toolkit", "__init__.py").touch()
-        for path in (HERE / "__init__.py", LOCK, *(HERE / f"{name}.py" for name in INSIDE), *own_files()):
-            target = package / path.relative_to(HERE)
+        for path in (
+            sources.HERE / "__init__.py",
+            sources.LOCK,
+            *(sources.HERE / f"{name}.py" for name in sources.INSIDE),
+            *sources.own_files(),
+        ):
+            target = package / path.relative_to(sources.HERE)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
         yield Path(directory)

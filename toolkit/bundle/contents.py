@@ -277,6 +277,8 @@ activate = 1
 """
 
 RPM_MACROS = r"""
+# A verify script of a package is code of the target: without a place for a temporary file none is run.
+%_tmppath /proc/0
 # A target's database lies in /var, or where its /usr is (Fedora). SQLite in WAL mode, which rpm uses, wants
 # to write beside a database that it only reads: so a copy in the scratch directory is queried.
 %_dbpath %{lua:
@@ -314,6 +316,6 @@ RPM_MACROS = r"""
   print(exists(scratch .. name) and scratch or place)
 }
 """
-"""Added to rpm's own macros: where a target's package database may lie."""
+"""Added to rpm's own macros: where a target's package database may lie, and that no script of it is run."""
 
 MOUNT_POINTS = ("job", "tmp", "empty")

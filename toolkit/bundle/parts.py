@@ -70,13 +70,18 @@ def defaults_source(variables: Mapping[str, str]) -> str:
 
 
 PYTHON_SOURCE = f"""\
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-/* Python finds its library by argv[0], through PATH where that has no slash: both can name the target's. */
-__attribute__((constructor)) static void name_myself(int argc, char **argv)
+/*
+ * Python finds its library by argv[0], through PATH where that has no slash: both can name the target's.
+ * So can the home directory, in which it would look for more (site.py).
+ */
+__attribute__((constructor)) static void settle(int argc, char **argv)
 {{
     char *started = (char *)getauxval(AT_EXECFN);
     if (argc > 0 && started && strncmp(started, "{BUNDLE}/bin/", sizeof "{BUNDLE}/bin/" - 1) == 0)
         argv[0] = started;
+    setenv("PYTHONNOUSERSITE", "1", 1);
 }}
 """

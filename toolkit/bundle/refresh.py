@@ -9,9 +9,10 @@ from pathlib import Path
 
 from toolkit import debian
 from toolkit.bundle import contents
-from toolkit.bundle.build import LOCK, Progress
+from toolkit.bundle.build import Progress
 from toolkit.bundle.gems import archives
 from toolkit.bundle.packages import Package, parse_uris, read_lock, write_lock
+from toolkit.bundle.sources import LOCK
 from toolkit.errors import ScanError
 
 ARCHITECTURES = ("amd64", "arm64")

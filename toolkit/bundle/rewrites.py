@@ -21,6 +21,10 @@ BUNDLE = "/sys/firmware"
 NOWHERE = "/proc/0"
 """No process has the number 0, so nothing can ever be found below this; it is short enough to fit anywhere.
 """
+_SHELL_FILES = ("~/.bashrc", "~/.profile", "~/.bash_profile", "~/.bash_login", "~/.bash_logout", "~/.inputrc")
+"""What bash reads in a home directory, which without HOME is the one of the target's passwd file."""
+_LOADABLES = "/usr/local/lib/bash:/usr/lib/bash:/opt/local/lib/bash:/usr/pkg/lib/bash:/opt/pkg/lib/bash"
+_TERMINFO = "/etc/terminfo:/lib/terminfo:/usr/share/terminfo"
 
 
 class RewriteError(Exception):
@@ -62,8 +66,10 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
     """Return every rewrite for one architecture, in the order in which they apply.
 
     Sources: glibc's elf/dl-load.c, elf/rtld.c, nss/nss_database.c, locale/findlocale.c, iconv/gconv_conf.c,
-    nscd/nscd-client.h; rpm's lib/rpmrc.c; OpenSSL's OPENSSLDIR; bash's pathnames.h; oscap's oscap_acquire.c;
-    shadow's lib/nss.c (which loads the module that is named), lib/nscd.c, lib/sssd.c.
+    nscd/nscd-client.h; rpm's lib/rpmrc.c; OpenSSL's OPENSSLDIR; bash's pathnames.h, shell.c and
+    config-top.h; readline's bind.c; ncurses' TERMINFO_DIRS (such files corrupted memory in CVE-2023-29491);
+    util-linux' FS_SEARCH_PATH; gawk's AWKPATH; oscap's oscap_acquire.c; shadow's lib/nss.c (which loads the
+    module that is named), lib/nscd.c, lib/sssd.c.
     """
     multiarch, lib = f"/usr/lib/{triplet}", f"/lib/{triplet}"
     return (
@@ -86,6 +92,9 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
         Rewrite(
             "librpm_sequoia.so*", "/usr/share/crypto-policies", _nowhere("/usr/share/crypto-policies"), 1
         ),
+        Rewrite("librpm.so*", "~/.rpmmacros", _nowhere("~/.rpmmacros"), 1, 1),
+        Rewrite("librpm.so*", "~/.rpmrc", _nowhere("~/.rpmrc"), 1, 1),
+        Rewrite("librpm.so*", "~/.config", _nowhere("~/.config"), 1, 1),
         Rewrite("libpopt.so*", "/etc/popt", _empty("/etc/popt"), 1),
         Rewrite("liblua5*", "/usr/local/", _nowhere("/usr/local/", "/"), 1),
         Rewrite("liblua5*", "/usr/share/lua", _nowhere("/usr/share/lua"), 1),
@@ -96,9 +105,21 @@ def rules(triplet: str) -> tuple[Rewrite, ...]:
         Rewrite("chage", "/usr/sbin/nscd", _nowhere("/usr/sbin/nscd", "/nscd"), 1, 1),
         Rewrite("chage", "/usr/sbin/sss_cache", _nowhere("/usr/sbin/sss_cache", "/sss_cache"), 1, 1),
         Rewrite("dpkg", "/etc/dpkg", _nowhere("/etc/dpkg"), 1),
+        Rewrite("dpkg-query", "/etc/dpkg", _nowhere("/etc/dpkg"), 1),
         Rewrite("bash", "/etc/profile", _empty("/etc/profile"), 1, 1),
         Rewrite("bash", "/etc/bash.bash", _empty("/etc/bash.bash"), 1, 2),
         Rewrite("bash", "/etc/inputrc", _empty("/etc/inputrc"), 1, 1),
+        *(Rewrite("bash", f"{file}\0", _nowhere(file) + "\0", 1, 1) for file in _SHELL_FILES),
+        Rewrite("bash", "/usr/share/bashdb", _nowhere("/usr/share/bashdb"), 1, 1),
+        Rewrite("bash", _LOADABLES, _nowhere(_LOADABLES), 1, 1),
+        Rewrite("libreadline.so*", "/etc/inputrc", _empty("/etc/inputrc"), 1, 1),
+        Rewrite("libreadline.so*", "~/.inputrc", _nowhere("~/.inputrc"), 1, 1),
+        Rewrite("libtinfo.so*", _TERMINFO, _nowhere(_TERMINFO), 1, 1),
+        Rewrite("libtinfo.so*", "/etc/terminfo", _nowhere("/etc/terminfo"), 1, 1),
+        Rewrite("libmount.so*", "/sbin:/sbin/fs.d", _nowhere("/sbin:/sbin/fs.d", "fs.d"), 1, 1),
+        Rewrite("libmount.so*", "/fs.d:/sbin/fs", "/fs.d:/proc/0/", 1, 1),
+        Rewrite("diff", "/usr/bin/pr", _nowhere("/usr/bin/pr", "/pr"), 1, 1),
+        Rewrite("gawk", "/usr/share/awk", _nowhere("/usr/share/awk"), 1, 1),
         Rewrite("*", "/tmp/oscap.XXXXXX", "./" + "/" * 3 + "oscap.XXXXXX", 0),  # noqa: S108 - not ours
     )
 

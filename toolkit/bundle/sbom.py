@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from cyclonedx.model import HashAlgorithm, HashType
@@ -17,44 +15,47 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
-from toolkit.bundle.tree import EPOCH, digest
-
-INVENTORY = "inventory.json"
-NAME = "sbom.cdx.json"
+from toolkit.bundle.contents import SUITE
+from toolkit.bundle.tree import EPOCH
 
 
-def write(bundle: Path) -> None:
-    """Write sbom.cdx.json in place of the inventory; the same inventory gives the same bytes."""
-    inventory = json.loads((bundle / INVENTORY).read_text())
-    manifest = json.loads((bundle / "bundle.json").read_text())
+def text(inventory: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """Return sbom.cdx.json; the same inventory and manifest (`bundle.json`) give the same text."""
     main = Component(name="barescan-bundle", type=ComponentType.APPLICATION, version=str(manifest["format"]))
     main.bom_ref.value = "bundle"
     bom = Bom(
         components=sorted(components(inventory), key=lambda component: str(component.bom_ref.value)),
-        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"barescan:{digest(bundle)}"),
+        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"barescan:{manifest['sha256']}"),
     )
     bom.metadata.component = main
     bom.metadata.timestamp = datetime.fromtimestamp(EPOCH, UTC)
     bom.register_dependency(main, bom.components)
-    text = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string()
-    (bundle / NAME).write_text(text + "\n")
-    (bundle / INVENTORY).unlink()
+    return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string() + "\n"
+
+
+def package_purl(entry: dict[str, Any]) -> PackageURL:
+    """Return the package URL of a Debian package, with its suite."""
+    qualifiers = {"arch": entry["architecture"], "distro": SUITE}
+    return PackageURL("deb", "debian", entry["name"], entry["version"], qualifiers)
+
+
+def gem_purl(entry: dict[str, Any]) -> PackageURL:
+    """Return the package URL of a gem."""
+    return PackageURL("gem", None, entry["name"], entry["version"])
 
 
 def components(inventory: dict[str, Any]) -> Iterable[Component]:
     """Yield one component per Debian package and per gem, its files inside it, and one per file of ours."""
     for entry in inventory["packages"]:
-        purl = PackageURL("deb", "debian", entry["name"], entry["version"], {"arch": entry["architecture"]})
-        yield _component(entry, purl, entry["licences"], entry["sha256"])
+        yield _component(entry, package_purl(entry), entry["licences"])
     for entry in inventory["gems"]:
-        yield _component(
-            entry, PackageURL("gem", None, entry["name"], entry["version"]), entry["licenses"], ""
-        )
+        yield _component(entry, gem_purl(entry), entry["licenses"])
     for path, sha256 in sorted(inventory["own"].items()):
         yield _file(path, sha256)
 
 
-def _component(entry: dict[str, Any], purl: PackageURL, licences: Iterable[str], sha256: str) -> Component:
+def _component(entry: dict[str, Any], purl: PackageURL, licences: Iterable[str]) -> Component:
+    sha256 = entry["sha256"]
     return Component(
         name=entry["name"],
         version=entry["version"],

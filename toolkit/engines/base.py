@@ -48,7 +48,7 @@ class Plan:
     title: str = ""
     """What the user knows the profile as."""
     sha256: str = ""
-    """Hash of the profile's content."""
+    """Hash of the profile's content: of the XML (unpacked), or of all files of an InSpec profile."""
     total: int | None = None
     """How many controls there will be, where known beforehand (for progress)."""
     controls: tuple[str, ...] = ()
@@ -78,10 +78,11 @@ class Progress(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """One profile that could be run: what `--profile` takes, and what it is."""
+    """One profile that could be run: what `--profile` takes, what it is, the hash that its plan will have."""
 
     profile: str
     title: str
+    sha256: str = ""
 
 
 class Engine(ABC):

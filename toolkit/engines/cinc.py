@@ -28,7 +28,7 @@ from toolkit.engines.base import (
 from toolkit.engines.inspec_profile import ARCHIVES, InspecProfile, read_profile
 from toolkit.engines.yaml_text import compose
 from toolkit.errors import CallError, ScanError
-from toolkit.reports import hdf
+from toolkit.reports import hdf, json_tree
 from toolkit.reports.files import read_capped
 from toolkit.reports.text import counted, visible
 
@@ -40,6 +40,7 @@ _NAMELESS = "barescan"  # what the launcher gives as id to a target that has non
 _REFUSED = "refused.json"  # control id → the target's program it asked (shim.rb, Refusal)
 _ABSENT = "absent.json"  # control id → programs it asked that are nowhere (likewise)
 _MAX_RECORD_BYTES = 4 << 20
+_RECORD_LEVELS = 3
 _NAMED_PROGRAMS = 3
 _NAMED_CONTROLS = 12
 _MAX_TEXT_BYTES = 16 << 20
@@ -70,7 +71,7 @@ class CincEngine(Engine):
         """Return the one profile that a directory or archive is."""
         found = read_profile(_profile_path(source))
         title = str(found.metadata.get("title") or found.metadata.get("name") or "")
-        return [Listed(source, f"{title} ({counted(len(found.control_ids), 'control')})")]
+        return [Listed(source, f"{title} ({counted(len(found.control_ids), 'control')})", found.sha256)]
 
     def plan(self, profile: str, options: Options) -> Plan:
         """Return what to run; raises CallError for an unusable profile, input or waiver."""
@@ -378,6 +379,7 @@ def _record(path: Path | None) -> dict[str, Any]:
         raise ScanError("the auditor left no record of what it could not run", "see the run's engine.log")
     try:
         record = json.loads(read_capped(path, _MAX_RECORD_BYTES, "record"))
+        json_tree.check(record, _RECORD_LEVELS)
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):

@@ -1,7 +1,8 @@
 """Reading an InSpec profile into memory: directories and archives, of which nothing is ever unpacked to disk.
 
-A profile may come from anywhere. Archives are read with a cap on what they unpack to, and names that would
-leave the profile, links and special files are refused, so that what is sent to a target is plain files only.
+A profile may come from anywhere. Archives are read with a cap on what they unpack to; names that would leave
+the profile or mean two files, links, special files and setuid bits are refused, so that what is sent to a
+target is plain files that are in the profile, and nothing else of the machine that sends it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import re
 import stat
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,6 +36,8 @@ ARCHIVES = (".tar.gz", ".tgz", ".zip")
 
 _NOT_SENT = frozenset({".git", ".kitchen", ".bundle", "__pycache__", "node_modules"})
 _LOCKFILE = "inspec.lock"
+_LONGEST_NAME = 255  # NAME_MAX of Linux's file systems: a longer part could not be laid out in a target
+_SETID = stat.S_ISUID | stat.S_ISGID
 _CONTROL = re.compile(rb"""^\s*control[ (]\s*(["'])([^"'\n]{1,200})\1""", re.MULTILINE)
 
 
@@ -107,8 +111,11 @@ def _entries(path: Path) -> Iterable[tuple[str, bytes]]:
 
 
 def _limited(entries: Iterable[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, bytes]]:
+    """Pass on what stays within the limits and under one name each: readers differ in which of two counts."""
     held, seen = 0, set[str]()
     for name, content in entries:
+        if name in seen:
+            raise CallError(f"{path} holds {name!r} twice", "leave one of them out")
         held += len(content)
         seen.add(name)
         if held > MAX_BYTES or len(seen) > MAX_FILES:
@@ -138,16 +145,24 @@ def _from_directory(root: Path) -> Iterator[tuple[str, bytes]]:
                 raise CallError(f"{path} is a link that leaves the profile", "put a copy in its place")
             if path.is_dir():
                 raise CallError(f"{path} is a link to a directory", "put a copy in its place")
-            yield relative, _read_regular(path)
+            yield _safe(relative, root), _read_regular(path, inside)
 
 
-def _read_regular(path: Path) -> bytes:
+def _read_regular(path: Path, inside: Path) -> bytes:
+    """Read a file that is below `inside` also once it is open: a link may have been put there meanwhile."""
+    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened, which can make a device do something
+        raise _no_regular_file(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise CallError(f"{path} is no regular file", "leave it out of the profile")
+        if not Path(f"/proc/self/fd/{descriptor}").readlink().is_relative_to(inside):
+            raise CallError(f"{path} was changed while it was read", "scan when nobody works in the profile")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _no_regular_file(path)
         return stream.read(MAX_BYTES + 1)
+
+
+def _no_regular_file(path: Path) -> CallError:
+    return CallError(f"{path} is no regular file", "leave it out of the profile")
 
 
 class _Capped(io.RawIOBase):
@@ -172,35 +187,56 @@ class _Capped(io.RawIOBase):
 
 def _from_tar(path: Path) -> Iterator[tuple[str, bytes]]:
     with gzip.open(path) as packed, tarfile.open(fileobj=_Capped(packed, path), mode="r|") as archive:
-        for member in archive:
+        for count, member in enumerate(archive):
+            if count > MAX_FILES:  # directories too: each is kept in memory
+                raise _too_large(path)
             if member.isdir():
                 continue
-            if not member.isreg():
+            # The holes of a sparse file take no room in the archive: 8 GiB of them fit in 512 bytes.
+            if not member.isreg() or member.issparse():
                 raise CallError(f"{path} holds {member.name!r}, which is no regular file", "leave it out")
+            _refuse_setid(member.name, member.mode, path)
             stream = archive.extractfile(member)
-            yield _safe(member.name, path), stream.read() if stream else b""
+            yield _safe(member.name, path), stream.read(MAX_BYTES + 1) if stream else b""
 
 
 def _from_zip(path: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
+        entries = archive.infolist()
+        if len(entries) > MAX_FILES:
+            raise _too_large(path)
+        for entry in entries:
             if entry.is_dir():
                 continue
             if entry.flag_bits & 1:
                 raise CallError(f"{path} is encrypted", "unpack it and name the directory")
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if kind not in {0, stat.S_IFREG}:
+            mode = entry.external_attr >> 16
+            if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
                 raise CallError(f"{path} holds {entry.filename!r}, which is no regular file", "leave it out")
+            _refuse_setid(entry.filename, mode, path)
+            # Of a name with a NUL byte zipfile takes the part before it, others may not: as it is stored.
+            name = _safe(entry.orig_filename, path)
             with archive.open(entry) as stream:
-                content = stream.read(MAX_BYTES + 1)
-            yield _safe(entry.filename, path), content
+                yield name, stream.read(MAX_BYTES + 1)
+
+
+def _refuse_setid(name: str, mode: int, path: Path) -> None:
+    """Raise CallError for a setuid or setgid bit: it is not sent, but somebody meant something by it."""
+    if mode & _SETID:
+        raise CallError(f"{path} holds {name!r}, which is setuid or setgid", "don't use this archive")
 
 
 def _safe(name: str, path: Path) -> str:
-    """Return the name without `./`; raises CallError for one that would leave the profile."""
+    """Return the name without `./`; raises CallError for one that would leave the profile, or hide."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
         raise CallError(f"{path} holds {name!r}, which is outside of it", "don't use this archive")
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name):
+        raise CallError(
+            f"{path} holds {name!r}, whose name has control characters or is not UTF-8", "rename the file"
+        )
+    if any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        raise CallError(f"{path} holds {name[:40]!r}…, whose name is too long", "rename the file")
     return "/".join(parts)
 
 
@@ -209,6 +245,12 @@ def _at_root(entries: Iterable[tuple[str, bytes]], path: Path) -> Iterator[tuple
     files = dict(entries)
     if not files:
         raise CallError(f"{path} is empty", "name an InSpec profile")
+    for name in files:
+        for parent in PurePosixPath(name).parents:
+            if str(parent) in files:
+                raise CallError(
+                    f"{path} holds {str(parent)!r} as file and directory", "don't use this archive"
+                )
     tops = {name.partition("/")[0] for name in files}
     prefix = ""
     if METADATA not in files and len(tops) == 1 and f"{next(iter(tops))}/{METADATA}" in files:
@@ -257,6 +299,7 @@ def _is_inside(dependency: Mapping[str, Any], files: Mapping[str, bytes]) -> boo
 
 
 def _hash(files: Mapping[str, bytes]) -> str:
+    """Return the SHA-256 over, file by file in order of names, name, NUL and the content's SHA-256."""
     whole = hashlib.sha256()
     for name, content in sorted(files.items()):
         whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + hashlib.sha256(content).digest())

@@ -69,14 +69,14 @@ class OpenscapEngine(Engine):
         if source == "scap:":
             names = sorted(self.manifest.get("content", {}))
             return [each for name in names for each in self.listed(f"scap:{name}")]
-        about = (
-            self._bundled(source).about
-            if source.startswith("scap:")
-            else _described(read_content(Path(source)))
-        )
+        content = self._content(source)
         return [
-            Listed(f"{source}#{scap.short(name)}", f"{each['title']} ({counted(each['rules'], 'rule')})")
-            for name, each in about.get("profiles", {}).items()
+            Listed(
+                f"{source}#{scap.short(name)}",
+                f"{each['title']} ({counted(each['rules'], 'rule')})",
+                content.sha256,
+            )
+            for name, each in content.about.get("profiles", {}).items()
         ]
 
     def plan(self, profile: str, options: Options) -> Plan:
@@ -92,7 +92,7 @@ class OpenscapEngine(Engine):
                 f"{profile!r} names no profile",
                 f"write {source}#PROFILE-ID; `invoke profiles --profile {source}` lists those it has",
             )
-        content = self._bundled(source) if source.startswith("scap:") else _sent(source)
+        content = self._content(source)
         rules_of_profile = _rules(source, profile_id, content.about)
         rules = [part for rule in options.controls for part in ("--rule", _full_rule(rule))]
         return Plan(
@@ -115,6 +115,9 @@ class OpenscapEngine(Engine):
             total=len(options.controls) or rules_of_profile,
             controls=options.controls,
         )
+
+    def _content(self, source: str) -> _Content:
+        return self._bundled(source) if source.startswith("scap:") else _sent(source)
 
     def _hint(self) -> str:
         names = ", ".join(f"scap:{name}" for name in sorted(self.manifest.get("content", {})))

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import docker
 import requests
@@ -33,7 +33,7 @@ from toolkit.errors import CallError, ScanError
 from toolkit.images.content import Contents, check_auditor, describe
 from toolkit.reports.text import visible
 from toolkit.unpack.blobs import sound
-from toolkit.unpack.tar import Reader
+from toolkit.unpack.tar import Readable, Reader
 
 Progress = Callable[[str], None]
 
@@ -100,20 +100,61 @@ def load(
     `expected` is the archive's SHA-256 as it was told at its origin. Raises CallError for what is no such
     archive, ScanError when anything in it is not as its manifest and its labels say: nothing is loaded then.
     """
+    with _checked(file, progress, expected) as archive:
+        _check_architecture(client, archive.images)
+        if profiles:
+            _place_profiles(archive.tree / "profiles", archive.profiles, profiles)
+        loaded = [
+            _load_image(client, archive.tree / name, about, progress)
+            for name, about in archive.images.items()
+        ]
+        return Loaded(tuple(loaded), archive.profiles, archive.sha256)
+
+
+def check(file: Path, progress: Progress, expected: str = "") -> Loaded:
+    """Check an archive as `load` does, without an engine; return what would be loaded."""
+    with _checked(file, progress, expected) as archive:
+        names = [", ".join(about.tags) or about.identity for about in archive.images.values()]
+        return Loaded(tuple(names), archive.profiles, archive.sha256)
+
+
+def is_archive(file: Path) -> bool:
+    """Tell whether a file begins as an archive of barescan does."""
+    try:
+        with _expanding(file) as source, tarfile.open(fileobj=source, mode="r|") as archive:
+            first = archive.next()
+            return first is not None and first.name == MANIFEST
+    except (OSError, tarfile.TarError, EOFError):
+        return False
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """An archive that was found sound, unpacked in `tree`."""
+
+    tree: Path
+    images: dict[str, Contents]
+    profiles: tuple[str, ...]
+    sha256: str
+
+
+@contextlib.contextmanager
+def _checked(file: Path, progress: Progress, expected: str) -> Iterator[_Archive]:
     if not file.is_file():
         raise CallError(f"there is no file {file}", "name an archive made by `invoke images.save`")
-    total = sha256(file)
-    if expected and total != expected.lower():
-        raise ScanError(f"{file} has SHA-256 {total}, not the expected one", "get it anew")
+    if file.stat().st_size > _LARGEST_FILE:
+        raise ScanError(f"{file} is larger than any archive of barescan", "do not use it")
     with tempfile.TemporaryDirectory(prefix="barescan-load-") as scratch:
-        tree = Path(scratch)
+        copy, tree = Path(scratch, "archive"), Path(scratch, "tree")  # nobody else can change the copy
+        with file.open("rb") as source, copy.open("xb") as target:
+            total, _size = _copy(source, target)
+        if expected and total != expected.lower():
+            raise ScanError(f"{file} has SHA-256 {total}, not the expected one", "get it anew")
         progress(f"checking {file.name}")
-        manifest = _unpack(file, tree)
-        checked = _check_images(client, manifest, tree, progress)
-        if profiles:
-            _place_profiles(tree / "profiles", manifest["profiles"], profiles)
-        loaded = [_load_image(client, tree / file, about, progress) for file, about in checked.items()]
-        return Loaded(tuple(loaded), tuple(manifest["profiles"]), total)
+        manifest = _unpack(copy, file, tree)
+        copy.unlink()
+        images = _check_images(manifest, tree, progress)
+        yield _Archive(tree, images, tuple(manifest["profiles"]), total)
 
 
 def _suffix(file: Path) -> str:
@@ -246,9 +287,12 @@ def _expanding(file: Path) -> Iterator[IO[bytes]]:
             yield source
 
 
-def _unpack(file: Path, tree: Path) -> dict[str, Any]:
-    """Unpack into `tree` what the manifest lists, checking each file's size and hash; return the manifest."""
-    with sound(str(file), "get it anew"), _expanding(file) as source:
+def _unpack(copy: Path, file: Path, tree: Path) -> dict[str, Any]:
+    """Unpack into `tree` what the manifest lists, checking each file's size and hash; return the manifest.
+
+    `copy` is what is read, `file` what the user knows it as.
+    """
+    with sound(str(file), "get it anew"), _expanding(copy) as source:
         return _take(Reader(source), file, tree)
 
 
@@ -269,7 +313,7 @@ def _take(archive: Reader, file: Path, tree: Path) -> dict[str, Any]:
         if about is None or not _safe(member.name):
             name = visible(member.name, 200)
             raise ScanError(f"{file} holds {name!r}, which its manifest does not list", "get it anew")
-        if _copy(archive, tree, member.name) != (about["sha256"], about["size"]):
+        if _place(archive, tree, member.name) != (about["sha256"], about["size"]):
             name = visible(member.name, 200)
             raise ScanError(f"{name} in {file} is not what the manifest says", "get it anew")
     if waiting:
@@ -311,7 +355,7 @@ def _safe(name: str) -> bool:
     )
 
 
-def _copy(source: Reader, tree: Path, name: str) -> tuple[str, int]:
+def _place(source: Reader, tree: Path, name: str) -> tuple[str, int]:
     """Write the entry at hand to its place; return its SHA-256 and size. Raises ScanError for a bad name."""
     target = tree / name
     try:
@@ -321,20 +365,22 @@ def _copy(source: Reader, tree: Path, name: str) -> tuple[str, int]:
         raise ScanError(
             f"{visible(name, 200)!r} in the archive is no name of a file", "get it anew"
         ) from None
+    with output:
+        return _copy(source, output)
+
+
+def _copy(source: Readable, output: BinaryIO) -> tuple[str, int]:
+    """Copy what is left of a stream; return its SHA-256 and size."""
     found = hashlib.sha256()
     size = 0
-    with output:
-        while chunk := source.read(_CHUNK):
-            found.update(chunk)
-            size += len(chunk)
-            output.write(chunk)
+    while chunk := source.read(_CHUNK):
+        found.update(chunk)
+        size += len(chunk)
+        output.write(chunk)
     return found.hexdigest(), size
 
 
-def _check_images(
-    client: docker.DockerClient, manifest: dict[str, Any], tree: Path, progress: Progress
-) -> dict[str, Contents]:
-    engine = str(client.version().get("Arch", ""))
+def _check_images(manifest: dict[str, Any], tree: Path, progress: Progress) -> dict[str, Contents]:
     checked = {}
     for entry in manifest["images"]:
         if entry["file"] not in manifest["files"]:
@@ -350,17 +396,22 @@ def _check_images(
                 f"{visible(entry['file'], 200)} is not the image that the manifest names",
                 "get the archive anew",
             )
-        if engine and engine != about.architecture:
-            raise ScanError(
-                f"the image is for {visible(about.architecture, 40)}, this engine runs {engine}",
-                "get one made for it",
-            )
         if about.agent_sha256 and about.agent_sha256 != source_sha256():
             progress(
                 f"{', '.join(about.tags)} is of another version of barescan: this one can't scan with it"
             )
         checked[entry["file"]] = about
     return checked
+
+
+def _check_architecture(client: docker.DockerClient, images: dict[str, Contents]) -> None:
+    engine = str(client.version().get("Arch", ""))
+    for about in images.values():
+        if engine and engine != about.architecture:
+            raise ScanError(
+                f"the image is for {visible(about.architecture, 40)}, this engine runs {engine}",
+                "get one made for it",
+            )
 
 
 def _place_profiles(source: Path, names: Sequence[str], target: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from toolkit.auditor import AGENT, AGENT_LABEL, BUNDLE_LABEL, IMAGE_BUNDLE, agent_command
+from toolkit.bundle import papers
 from toolkit.errors import ScanError
 from toolkit.reports.text import visible
 from toolkit.unpack.blobs import GZIP, ArchiveBlobs, sound
@@ -146,7 +147,7 @@ def _measured(saved: _Saved) -> tuple[str, str]:
         )
     with saved.layer() as stream:
         layer = _Hashed(stream)
-        entries, sources = _entries(Reader(layer))
+        entries, sources, said = _entries(Reader(layer))
         while layer.read(_CHUNK):
             pass
     if layer.digest() != diff_ids[0]:
@@ -154,7 +155,13 @@ def _measured(saved: _Saved) -> tuple[str, str]:
     agent = hashlib.sha256()
     for name, content in sorted(sources.items()):
         agent.update(name.encode() + b"\0" + content + b"\0")
-    return tree_digest(entries), agent.hexdigest()
+    if complaints := papers.disagreements(entries, said.__getitem__):
+        more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+        raise ScanError(
+            f"the image is not what it says of itself: {visible(complaints[0], 400)}{more}",
+            "do not use it; get it anew",
+        )
+    return papers.tree_digest(entries), agent.hexdigest()
 
 
 class _Hashed:
@@ -173,10 +180,11 @@ class _Hashed:
         return f"sha256:{self._found.hexdigest()}"
 
 
-def _entries(layer: Reader) -> tuple[dict[str, str], dict[str, bytes]]:
-    """Return what is in the bundle (path → kind and hash) and the agent's modules (name → content)."""
+def _entries(layer: Reader) -> tuple[dict[str, str], dict[str, bytes], dict[str, bytes]]:
+    """Return what is in the bundle (path → kind and hash), and by name the agent's modules and the papers."""
     entries: dict[str, str] = {}
     sources: dict[str, bytes] = {}
+    said: dict[str, bytes] = {}
     hashes: dict[str, str] = {}
     while (member := layer.next()) is not None:
         name = posixpath.normpath(member.name)
@@ -187,8 +195,20 @@ def _entries(layer: Reader) -> tuple[dict[str, str], dict[str, bytes]]:
         if name.startswith(f"{_SOURCES}/"):
             _take_source(layer, member, name, sources)
         else:
-            entries[name.removeprefix(f"{_PLACE}/")] = _kind(layer, member, name, hashes)
-    return entries, sources
+            path = name.removeprefix(f"{_PLACE}/")
+            if path in papers.NAMES and member.kind == _FILE:
+                said[path] = content = _paper(layer, member)
+                hashes[name] = hashlib.sha256(content).hexdigest()
+                entries[path] = f"{'program' if member.mode & 0o100 else 'file'} {hashes[name]}"
+            else:
+                entries[path] = _kind(layer, member, name, hashes)
+    return entries, sources, said
+
+
+def _paper(layer: Reader, member: Entry) -> bytes:
+    if member.size > papers.LARGEST:
+        raise _more_than_the_auditor(member.name)
+    return b"".join(iter(lambda: layer.read(_CHUNK), b""))
 
 
 def _more_than_the_auditor(name: str) -> ScanError:
@@ -239,22 +259,6 @@ def _kind(layer: Reader, member: Entry, name: str, hashes: dict[str, str]) -> st
     else:
         raise ValueError(f"{name[:100]} is neither file nor directory nor link")
     return f"{'program' if member.mode & 0o100 else 'file'} {hashes[name]}"
-
-
-def tree_digest(entries: Mapping[str, str]) -> str:
-    """Return `toolkit.bundle.tree.digest` of a tree given as relative path → kind and content."""
-    inside: dict[str, list[str]] = {}
-    for path in entries:
-        inside.setdefault(posixpath.dirname(path), []).append(posixpath.basename(path))
-    total = hashlib.sha256()
-    waiting = [""]
-    while waiting:
-        directory = waiting.pop()
-        paths = [posixpath.join(directory, name) for name in sorted(inside.get(directory, ()))]
-        listed = "".join(f"{path}\0{entries[path]}\n" for path in paths)
-        total.update(listed.encode(errors="surrogateescape"))
-        waiting.extend(path for path in reversed(paths) if entries[path] == "directory")
-    return total.hexdigest()
 
 
 def check_file(path: Path) -> Contents:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.reports.hdf import Finding, Report, Severity, Status, Summary, problems, summarise
+from toolkit.reports.hdf import Finding, Report, Severity, Status, Summary, lifted, problems, summarise
 from toolkit.reports.text import visible
 from toolkit.reports.threshold import Check, Verdict
 
@@ -33,12 +33,21 @@ _BESIDE = 18
 #: Characters of a title, message or reason; more is in the report.
 _SHORT = 160
 
+#: Characters of an id that are looked at: the rest is not shown, and a search through megabytes takes long.
+_LONGEST_ID = 4096
+
 #: Reasons and ids after which a list only says how many more there are.
 _REASONS = 12
 _IDS = 6
 
 #: Targets that share a cause, after which it is only said how many more do; the table has them all.
 _TARGETS = 20
+
+_LIFTED = {
+    "--allow-target-exec": "--allow-target-exec: programs of the target may have run, "
+    "and what they said is what the target wanted",
+    "--allow-network": "--allow-network: the profile could speak to the target's network",
+}
 
 _STYLES = {
     Status.PASSED: "green",
@@ -77,6 +86,8 @@ def print_summary(
     console.print(_headline(report), highlight=False)
     for warning in (*filter(None, [note]), *problems(report)):
         console.print(_plain(warning, 4 * _SHORT, "bold red"), highlight=False)
+    for flag in lifted(report):
+        console.print(_plain(_LIFTED.get(flag, flag), 4 * _SHORT, "yellow"), highlight=False)
     console.print(_counts(summary, by_severity=console.width >= _BY_SEVERITY))
     console.print(_compliance(summary), highlight=False)
     for status in (Status.FAILED, Status.PROFILE_ERROR):
@@ -108,7 +119,7 @@ def print_overview(console: Console, rows: Iterable[Row]) -> None:
     rows = tuple(rows)
     scheme = _shared_scheme(row.target for row in rows)
     if scheme:
-        console.print(Text.assemble("\nTargets: ", (f"{scheme}…", "bold")), highlight=False)
+        console.print(Text.assemble("\nTargets: ", (f"{visible(scheme, _SHORT)}…", "bold")), highlight=False)
     table = _table("")
     table.add_column("Target", overflow="fold")
     for status in Status:
@@ -312,9 +323,9 @@ def _some(ids: Sequence[str]) -> Text:
 
 
 def _identifier(control_id: str, style: str = "") -> Text:
-    return _plain(
-        _XCCDF_ID.sub("", control_id, count=1) if control_id.startswith("xccdf_") else control_id, 200, style
-    )
+    beginning = control_id[:_LONGEST_ID]
+    prefix = _XCCDF_ID.match(beginning)
+    return _plain(beginning[prefix.end() :] if prefix else beginning, 200, style)
 
 
 def _plain(text: str, limit: int, style: str = "") -> Text:

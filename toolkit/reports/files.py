@@ -9,6 +9,7 @@ import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from toolkit.errors import CallError, ScanError
 from toolkit.reports.text import visible
@@ -49,24 +50,30 @@ def write_new(data: bytes, path: Path) -> None:
     Raises `CallError` when the name is taken or the place is wrong (missing, read-only, not permitted) and
     `ScanError` when the disk does not take it (no space left). In neither case anything is left behind.
     """
+    make_new(lambda stream: stream.write(data), path)
+
+
+def make_new(fill: Callable[[IO[bytes]], object], path: Path) -> None:
+    """Write a file as `write_new` does, by a function that writes its bytes as they come about."""
     try:
-        _write(data, path, _publish)
+        _write(fill, path, _publish)
     except FileExistsError as error:
         raise CallError(
-            f"{visible(str(path))} exists already and is not overwritten", "name another report directory"
+            f"{visible(str(path))} exists already and is not overwritten",
+            "name another file or report directory",
         ) from error
 
 
 def write_over(data: bytes, path: Path) -> None:
     """Write a file or replace it, so that it is whole at every moment, mode 0600; raises as `write_new`."""
-    _write(data, path, Path.replace)
+    _write(lambda stream: stream.write(data), path, Path.replace)
 
 
-def _write(data: bytes, path: Path, publish: Callable[[Path, Path], object]) -> None:
+def _write(fill: Callable[[IO[bytes]], object], path: Path, publish: Callable[[Path, Path], object]) -> None:
     draft = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         try:
-            _write_draft(data, draft)
+            _write_draft(fill, draft)
             publish(draft, path)
         finally:
             with contextlib.suppress(OSError):
@@ -80,11 +87,11 @@ def _write(data: bytes, path: Path, publish: Callable[[Path, Path], object]) -> 
         raise ScanError(cause, "make room or name another report directory") from error
 
 
-def _write_draft(data: bytes, draft: Path) -> None:
+def _write_draft(fill: Callable[[IO[bytes]], object], draft: Path) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         os.fchmod(descriptor, 0o600)  # whatever the umask took away from the owner
-        stream.write(data)
+        fill(stream)
         stream.flush()
         os.fsync(descriptor)
 

@@ -10,7 +10,6 @@ so that barescan, the SAF command line and Heimdall count alike.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from toolkit.errors import BarescanError, CallError
+from toolkit.reports import json_tree
 from toolkit.reports.files import read_capped, write_new
 from toolkit.reports.text import visible
 
@@ -196,6 +196,13 @@ def problems(report: Report) -> list[str]:
     return found
 
 
+def lifted(report: Report) -> list[str]:
+    """Return the flags by which layers of the confinement were lifted for the scan, as the report says."""
+    ours = report.get("passthrough", {}).get("barescan", {})
+    flags = ours.get("lifted", []) if isinstance(ours, dict) else []
+    return [visible(str(flag), 40) for flag in flags] if isinstance(flags, list) else []
+
+
 def override(report: Report, control_id: str, reason: str) -> Status | None:
     """Turn a control into Not Reviewed, in place, because no true answer to it was possible.
 
@@ -244,14 +251,9 @@ def parse(data: bytes, source: str, error: type[BarescanError] = CallError) -> R
     try:
         if len(data) > MAX_SIZE:
             raise _MalformedError(f"it is larger than {MAX_SIZE} bytes")
-        document = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_distinct,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
         report: Report = _typed(document, dict, "the document")
-        _check_depth(report)
+        json_tree.check(report, MAX_DEPTH)
         _check_report(report)
     except (ValueError, RecursionError) as problem:
         raise error(f"{visible(source)} is no report in Heimdall Data Format: {_why(problem)}") from problem
@@ -418,26 +420,10 @@ def _no_constant(name: str) -> Any:
     raise _MalformedError(f"{name} is no JSON number")
 
 
-def _finite(text: str) -> float:
-    """Return a number with decimals or an exponent, which Python makes infinite where it is too large."""
-    number = float(text)
-    return number if math.isfinite(number) else _no_constant(text[:40])
-
-
-def _check_depth(document: Report) -> None:
-    """Walk level by level: no recursion, so no depth of a hostile document can exhaust the stack."""
-    level: list[Any] = [document]
-    for _ in range(MAX_DEPTH):
-        members = (member for node in level for member in (node.values() if isinstance(node, dict) else node))
-        level = [member for member in members if isinstance(member, dict | list)]
-        if not level:
-            return
-    raise _MalformedError(f"it is nested deeper than {MAX_DEPTH} levels")
-
-
 def _check_report(report: Report) -> None:
-    for key in ("platform", "statistics"):
+    for key in ("platform", "statistics", "passthrough"):
         _typed(report.get(key, {}), dict, key)
+    _optional(report.get("platform", {}), "target_id", str, "platform")
     _typed(report.get("version", ""), str, "version")
     if "profiles" not in report:
         raise _MalformedError("it has no profiles")
@@ -453,7 +439,7 @@ def _check_profile(profile: object, where: str) -> None:
     _typed(members.get("name"), str, f"{where}.name")
     for key in ("title", "version", "parent_profile", "status", "status_message", "skip_message"):
         _optional(members, key, str, where)
-    for key in ("attributes", "supports"):
+    for key in ("supports", "attributes"):
         _optional(members, key, list, where)
     for number, control in enumerate(_typed(members.get("controls"), list, f"{where}.controls")):
         _check_control(control, f"{where}.controls[{number}]")
@@ -463,7 +449,7 @@ def _check_control(control: object, where: str) -> None:
     members = _typed(control, dict, where)
     _typed(members.get("id"), str, f"{where}.id")
     impact = members.get("impact")
-    if isinstance(impact, bool) or not isinstance(impact, int | float) or not _within(impact):
+    if isinstance(impact, bool) or not isinstance(impact, int | float) or not 0 <= impact <= 1:
         raise _MalformedError(f"{where}.impact is no number from 0 to 1")
     for key in ("title", "desc"):
         _optional(members, key, str, where)
@@ -482,10 +468,6 @@ def _check_result(result: object, where: str) -> None:
     status = members.get("status")
     if status is not None and status not in _RESULT_STATUSES:
         raise _MalformedError(f"{where}.status is {status[:40]!r}, which is no status of a result")
-
-
-def _within(impact: float) -> bool:
-    return 0 <= impact <= 1
 
 
 _NAMES: Mapping[type, str] = {dict: "an object", list: "an array", str: "a string"}

@@ -29,12 +29,11 @@ from toolkit.auditor import ADDING, AGENT_LABEL, CAPABILITIES, IMAGE_BUNDLE, SCA
 from toolkit.bundle import manifest
 from toolkit.bundle.build import Bundle
 from toolkit.errors import ScanError
+from toolkit.runtimes import cgroups
 from toolkit.runtimes.base import Bundles, Connection, Runtime, check_not_prying
 
 _GRACE_SECONDS = 30  # beyond the agent's own deadline
 _ENDING_SECONDS = 5  # for the auditor to end by itself once its stream is closed
-_MEMORY = "2g"  # InSpec was seen at 120 MB, oscap with the largest content at 600 MB; scratch is 256 MB
-_PROCESSES = 256
 _LONGEST_COMPLAINT = 4000
 _NO_ANSWER = (APIError, requests.RequestException)
 _FRAME = struct.Struct(">BxxxL")
@@ -155,8 +154,8 @@ class DockerRuntime(Runtime):
             "pid_mode": "host" if self._shares_pids else f"container:{self._container.id}",
             "network_mode": "none",
             "read_only": True,
-            "mem_limit": _MEMORY,
-            "pids_limit": _PROCESSES,
+            "mem_limit": cgroups.MEMORY_BYTES,
+            "pids_limit": cgroups.PROCESSES,
             "log_config": {"Type": "none"},  # the report goes through standard output
             "auto_remove": True,
             "labels": deadline_label(timeout + _GRACE_SECONDS),

@@ -20,6 +20,7 @@ from toolkit.agent.stream import Stream
 from toolkit.auditor import Auditing, agent_command
 from toolkit.bundle.build import Bundle
 from toolkit.errors import CallError, ScanError
+from toolkit.runtimes import cgroups
 from toolkit.runtimes.base import Bundles, Connection, Runtime
 
 _GRACE_SECONDS = 30  # beyond the agent's own deadline, for a machine under load
@@ -84,7 +85,7 @@ class RootfsRuntime(LocalRuntime):
 def local_agent(bundle: Path, timeout: float, prefix: Sequence[str] = ()) -> Iterator[Connection]:
     """Start the agent on this host, `prefix` before its command; it has ended afterwards."""
     ours, theirs = socket.socketpair()
-    with tempfile.TemporaryFile() as errors:
+    with cgroups.group() as group, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [*prefix, *_agent_command(bundle)],
             stdin=theirs.fileno(),
@@ -95,6 +96,7 @@ def local_agent(bundle: Path, timeout: float, prefix: Sequence[str] = ()) -> Ite
             start_new_session=True,  # Ctrl-C is for the client, which then closes the stream
         )
         theirs.close()
+        group.add(process.pid)  # which waits for the job before it does anything
         connection = Connection(
             Stream(ours.fileno(), ours.fileno(), time.monotonic() + timeout + _GRACE_SECONDS)
         )

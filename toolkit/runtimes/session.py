@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from toolkit.agent.source import source_sha256
 from toolkit.agent.stream import VERSION, DeadlineError, Frame, Kind, Stream, StreamError
 from toolkit.engines.base import SentFile
 from toolkit.errors import BarescanError, CallError, ScanError
+from toolkit.reports import json_tree
 from toolkit.reports.text import visible
 from toolkit.runtimes.base import Connection
 
@@ -94,8 +94,13 @@ def _send(stream: Stream, job: Mapping[str, Any], files: tuple[SentFile, ...]) -
 def _failure(frame: Frame) -> BarescanError:
     said = frame.json()
     kind = CallError if said.get("status") == CallError.status else ScanError
-    cause, remedy = (visible(str(said.get(key) or ""), _LONGEST_REASON) for key in ("cause", "remedy"))
-    return kind(cause or "the agent gave no reason", remedy, transient=said.get("transient") is True)
+    cause = _words(said.get("cause")) or "the agent gave up and did not say why"
+    return kind(cause, _words(said.get("remedy")), transient=said.get("transient") is True)
+
+
+def _words(said: object) -> str:
+    """Return what the agent wrote for people: as much as may be meant to be read."""
+    return visible(said, _LONGEST_REASON) if isinstance(said, str) else ""
 
 
 class _Receiver:
@@ -196,14 +201,10 @@ def _is_whole(value: object) -> TypeGuard[int]:
 
 def _check_facts(facts: dict[str, Any]) -> None:
     """Raise StreamError for facts that could not be written down, or are not of the types that are read."""
-    level: list[Any] = [facts]
-    for _ in range(_DEEPEST_FACTS):
-        members = [each for node in level for each in (node.values() if isinstance(node, dict) else node)]
-        if any(isinstance(each, float) and not math.isfinite(each) for each in members):
-            raise StreamError("the agent sent facts with a number that is none")
-        level = [each for each in members if isinstance(each, dict | list)]
-    if level:
-        raise StreamError("the agent sent facts that are nested too deeply")
+    try:
+        json_tree.check(facts, _DEEPEST_FACTS)
+    except ValueError as error:
+        raise StreamError(f"the facts are not acceptable: {error}") from None
     system = facts.get("os_release", {})
     if not isinstance(system, dict) or not all(isinstance(word, str) for word in system.values()):
         raise StreamError("the agent's facts about the system are malformed")

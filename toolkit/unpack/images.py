@@ -98,16 +98,16 @@ class _Layout:
         descriptor = found[0]
         if depth == 0:
             raise ScanError("the image's index leads to ever more indexes", _ANEW)
-        content = self._blob(descriptor)
-        document = _json(content, "a manifest")
-        kind = _string(document.get("mediaType")) or _string(descriptor.get("mediaType"))
-        if kind in _INDEXES or "manifests" in document:
-            return self._choose(document, "", depth - 1)
+        content = document(self._blobs, descriptor)
+        manifest = _json(content, "a manifest")
+        kind = _string(manifest.get("mediaType")) or _string(descriptor.get("mediaType"))
+        if kind in _INDEXES or "manifests" in manifest:
+            return self._choose(manifest, "", depth - 1)
         if kind not in _MANIFESTS:
             raise ScanError(
                 f"the image's manifest is of the unknown type {visible(kind, 80)!r}", "save it in OCI format"
             )
-        return self._from_manifest(document, _string(descriptor.get("digest")), _names(descriptor))
+        return self._from_manifest(manifest, _string(descriptor.get("digest")), _names(descriptor))
 
     def _for_this_host(self, found: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
         """Return the one descriptor that is for this host; raises when there is none or more."""
@@ -127,7 +127,7 @@ class _Layout:
         config_at = manifest.get("config")
         if not isinstance(config_at, dict):
             raise ScanError("the image's manifest names no configuration", _ANEW)
-        config = _Config(self._blob(config_at))
+        config = _Config(document(self._blobs, config_at))
         descriptors = _dicts(manifest.get("layers"))
         layers = []
         for descriptor, diff_id in zip(descriptors, config.diff_ids(len(descriptors)), strict=True):
@@ -137,20 +137,21 @@ class _Layout:
                     f"a layer of the image is of the unknown type {visible(kind, 80)!r}",
                     "save the image with plain, gzip or zstd layers that are not encrypted",
                 )
-            layer_digest, size = _descriptor(descriptor)
-            layers.append(Layer(_blob_name(layer_digest), diff_id, layer_digest, size))
+            layer_digest, size = named(descriptor)
+            layers.append(Layer(blob_name(layer_digest), diff_id, layer_digest, size))
         facts = {"manifest_digest": digest, **config.facts(), "names": names}
         return Image(tuple(layers), facts)
 
-    def _blob(self, descriptor: dict[str, Any]) -> bytes:
-        """Return a small blob, proved to be the one that the descriptor means."""
-        digest, size = _descriptor(descriptor)
-        if size > MAX_JSON_BYTES:
-            raise ScanError(f"the blob {digest} is said to have {size} bytes", "is it JSON?")
-        content = self._blobs.small(_blob_name(digest))
-        if len(content) != size or hash_of(digest, content) != digest:
-            raise ScanError(f"the blob {digest} is not what its digest says", _ANEW)
-        return content
+
+def document(blobs: Blobs, descriptor: dict[str, Any]) -> bytes:
+    """Return a small blob, proved to be the one that the descriptor means; raises ScanError otherwise."""
+    digest, size = named(descriptor)
+    if size > MAX_JSON_BYTES:
+        raise ScanError(f"the blob {digest} is said to have {size} bytes", "is it JSON?")
+    content = blobs.small(blob_name(digest))
+    if len(content) != size or hash_of(digest, content) != digest:
+        raise ScanError(f"the blob {digest} is not what its digest says", _ANEW)
+    return content
 
 
 def hash_of(like: str, content: bytes) -> str:
@@ -280,14 +281,16 @@ def _platform(descriptor: dict[str, Any]) -> str:
     return "/".join(part for part in parts if part)
 
 
-def _descriptor(descriptor: dict[str, Any]) -> tuple[str, int]:
+def named(descriptor: dict[str, Any]) -> tuple[str, int]:
+    """Return digest and size that a descriptor gives; raises ScanError where it gives none that can be."""
     digest, size = _string(descriptor.get("digest")), descriptor.get("size")
     if not _DIGEST.fullmatch(digest) or not isinstance(size, int) or not 0 <= size < 1 << 63:
         raise ScanError(f"the image names a blob without a usable digest or size: {digest[:80]!r}", _ANEW)
     return digest, size
 
 
-def _blob_name(digest: str) -> str:
+def blob_name(digest: str) -> str:
+    """Return where a layout keeps the blob of this digest."""
     algorithm, _, value = digest.partition(":")
     return f"blobs/{algorithm}/{value}"
 

@@ -68,6 +68,10 @@ int system(const char *command)
     pid_t pid;
     if (command == NULL)
         return view_is_tool("sh") || access(shell, X_OK) == 0;
+    if (view_runs_foreign_commands()) {
+        errno = EPERM;
+        return -1;
+    }
     ignore.sa_handler = SIG_IGN;
     sigemptyset(&ignore.sa_mask);
     sigemptyset(&reset);

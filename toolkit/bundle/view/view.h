@@ -65,6 +65,9 @@ void view_swap_table(int fd, const char *path);
     (ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC | ST_NOATIME | ST_NODIRATIME | ST_RELATIME)
 bool view_captured(int dirfd, const char *path, int at_flags, unsigned long *flags, struct statx *file);
 
+/* foreign.c */
+bool view_runs_foreign_commands(void);
+
 /* program.c */
 struct view_program {
     char file[PATH_MAX];   /* the bundle's file, or the script as it was named */
