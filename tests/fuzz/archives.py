@@ -6,6 +6,7 @@ import gzip
 import io
 import re
 import tarfile
+import zlib
 from random import Random
 
 from tests.fuzz.harness import mutate_bytes
@@ -109,7 +110,7 @@ def mutate(data: bytes, random: Random) -> bytes:
     if data[:2] == b"\x1f\x8b" and random.random() < 0.7:
         try:
             plain = gzip.GzipFile(fileobj=io.BytesIO(data)).read(1 << 20)
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             return mutate_bytes(data, random)
         return gzip.compress(mutate(plain, random), 1, mtime=0)
     for _ in range(random.randint(1, 3)):

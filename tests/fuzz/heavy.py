@@ -44,7 +44,7 @@ def _facts() -> bytes:
 
 def _progress() -> bytes:
     line = b'barescan-progress {"control": "one", "status": "passed"}\n'
-    return scan.conversation() + frame(Kind.STDOUT, line * 18_000) * 24
+    return scan.conversation() + frame(Kind.STDOUT, line * 18_000) * 16
 
 
 def _said() -> bytes:
@@ -57,7 +57,7 @@ def _files() -> bytes:
 
 
 def _message() -> bytes:
-    return b"\x82\x7f" + struct.pack("!Q", 1 << 40) + b"\x01" + bytes(64 * _MIB)
+    return b"\x82\x7f" + struct.pack("!Q", 1 << 40) + b"\x01" + bytes(320 * _MIB)
 
 
 def _report() -> bytes:
@@ -77,7 +77,7 @@ def _laughs() -> bytes:
 
 
 def _rules() -> bytes:
-    results = '<rule-result idref="r1"><result>pass</result></rule-result>' * 200_000
+    results = '<rule-result idref="r1"><result>pass</result></rule-result>' * 40_000
     return xccdf_results.document().replace("<score>", f"{results}<score>").encode()
 
 
@@ -88,7 +88,7 @@ def _aliases() -> bytes:
 
 
 def _files_of_a_job() -> bytes:
-    return b"".join(frame(Kind.FILE, {"name": f"f{n}", "size": 0, "mode": 420}) for n in range(60_000))
+    return b"".join(frame(Kind.FILE, {"name": f"f{n}", "size": 0, "mode": 420}) for n in range(31_000))
 
 
 INPUTS: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -111,7 +111,7 @@ INPUTS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a billion laughs": ("xccdf_results", _laughs),
     "very many results": ("xccdf_results", _rules),
     "aliases of aliases": ("threshold_file", _aliases),
-    "a list in a list without end": ("threshold_file", lambda: b"[" * 100_000),
+    "a list in a list without end": ("threshold_file", lambda: b"[" * 5_000),
     "a layer that unpacks to two gigabytes": ("image_layer", lambda: _zeros(2048)),
     "a layer with a name of a gigabyte": ("image_layer", lambda: _long_header(1024, b"L")),
     "an image that is compressed as a whole": ("image_archive", lambda: _long_header(1024, b"x")),
@@ -119,16 +119,16 @@ INPUTS: dict[str, tuple[str, Callable[[], bytes]]] = {
         "auditor_image",
         lambda: auditor_image.LAYER + _long_header(1024, b"x"),
     ),
-    "an auditor's file of a gigabyte": (
+    "an auditor's file of 300 megabytes": (
         "auditor_image",
         lambda: (
             auditor_image.LAYER + gzip.compress(_cut(entry("barescan/bin/x", size=1 << 30))) + _zeros(1024)
         ),
     ),
     "an archive with a name of a gigabyte": ("air_gap", lambda: _long_header(1024, b"L")),
-    "a manifest of a gigabyte": (
+    "a manifest of 300 megabytes": (
         "air_gap",
-        lambda: gzip.compress(_cut(entry("barescan.json", size=1 << 30))) + _zeros(1024),
+        lambda: gzip.compress(_cut(entry("barescan.json", size=300 << 20))) + _zeros(300),
     ),
 }
 """What it shows → target and input."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.fuzz import harness
 from tests.fuzz.heavy import INPUTS
 
-MEGABYTES = 384
+MEGABYTES = 256
 """Beyond what is held before; most of it is for the largest report and the most facts there may be."""
 _DYING_SECONDS = 120
 

@@ -121,11 +121,11 @@ def check(file: Path, progress: Progress, expected: str = "") -> Loaded:
 def is_archive(file: Path) -> bool:
     """Tell whether a file begins as an archive of barescan does."""
     try:
-        with _expanding(file) as source, tarfile.open(fileobj=source, mode="r|") as archive:
-            first = archive.next()
-            return first is not None and first.name == MANIFEST
-    except (OSError, tarfile.TarError, EOFError):
+        with sound(str(file), "name another file"), _expanding(file) as source:
+            first = Reader(source).next()
+    except (OSError, ScanError):
         return False
+    return first is not None and first.name == MANIFEST
 
 
 @dataclass(frozen=True)

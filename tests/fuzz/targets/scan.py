@@ -115,6 +115,7 @@ def run(data: bytes) -> Outcome:
         record = runs.read_scan(result.folder)
         assert record["complete"] is True
         assert record["status"] == result.status
+        assert list(runs.complete_scans(result.folder.parent)) == [request.target]
         written = json.loads((result.folder / "report.hdf.json").read_bytes())
     if result.status:
         return Outcome.TAKEN
