@@ -168,6 +168,18 @@ def _check_power() -> None:
         )
 
 
+def _ended(pidfd: int, seconds: float) -> bool:
+    """Wait for a process to end, and say whether it has."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _target_ended() -> AgentError:
+    cause, remedy = "the target ended during the scan", "scan again once it keeps running"
+    return AgentError(cause, remedy, transient=True)
+
+
 @dataclass
 class _Keeper:
     """The process in the target's PID namespace that holds the engine's."""
@@ -179,17 +191,12 @@ class _Keeper:
     def end(self) -> None:
         """Order it to end, then kill it: root of the target may have stopped it. Never wait for long."""
         os.close(self.control)
-        if not self._ended(_OBEYING_SECONDS):
+        if not _ended(self.pidfd, _OBEYING_SECONDS):
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-            self._ended(_DYING_SECONDS)
+            _ended(self.pidfd, _DYING_SECONDS)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)  # or the target would see a zombie until somebody else takes it
-
-    def _ended(self, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
 
 
 def _start(
@@ -237,14 +244,14 @@ def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline
                 "the scan did not finish in time", "allow more with --timeout, or scan fewer controls"
             )
         if target and target.pidfd in ready:
-            raise AgentError(
-                "the target ended during the scan", "scan again once it keeps running", transient=True
-            )
+            raise _target_ended()
         if client.read_fd in ready:
             raise StreamError("the client has gone")
         try:
             frame = inner.receive()
         except StreamError as error:
+            if target and _ended(target.pidfd, _DYING_SECONDS):  # which took the engine's side with it
+                raise _target_ended() from None
             raise AgentError(
                 f"the engine's side of the scan broke off: {error}", "is there memory enough?"
             ) from None
