@@ -1,8 +1,8 @@
 """What the view library noted of the audit's own programs, and whether somebody else interfered with them.
 
-Root of the target may be the same user as the engine, and then may kill single commands of the audit or lower
-their limits (kill(2), prlimit(2)): a shell takes that for "not found". It can't be prevented, so it ends the scan.
-A note is the name of an empty file, KIND.NUMBER.NUMBER; `toolkit/bundle/view/notes.c` writes them.
+Root of the target may be the same user as the engine, and then may kill single commands of the audit or
+lower their limits (kill(2), prlimit(2)): a shell takes that for "not found". It can't be prevented, so it ends
+the scan. A note is the name of an empty file, KIND.NUMBER.NUMBER; `toolkit/bundle/view/notes.c` writes them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ def check(scratch: int, orphans: list[tuple[int, int]], ended_by_us: set[int]) -
     """Raise AgentError when a command of the audit was ended, or held up, by somebody else.
 
     `orphans` are the wait statuses, by number, of processes that nobody else waited for; `ended_by_us` those
-    that were alive when the engine had ended.
+    that were alive when the engine had ended. Of a SIGPIPE only the process itself can tell whose it was.
     """
     notes = _read(scratch)
     killed = notes["killed"] | {
         (pid, os.WTERMSIG(status))
         for pid, status in orphans
-        if os.WIFSIGNALED(status)
-        and os.WTERMSIG(status) != signal.SIGPIPE  # of which the library notes others'
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGPIPE
     }
     for pid, number in sorted(killed):
         if not _sent(notes, pid, number):
@@ -68,17 +67,18 @@ def _read(scratch: int) -> defaultdict[str, set[tuple[int, int]]]:
             "what was noted of the audit's commands is gone", "no check may touch files that it did not make"
         ) from None
     try:
-        for name in os.listdir(place):
-            if match := _NAME.fullmatch(name):
-                kind, *numbers = match.groups()
-                notes[kind].add((int(numbers[0]), int(numbers[1])))
+        with os.scandir(place) as entries:
+            names = [entry.name for entry in entries]
     finally:
         os.close(place)
+    for name in names:
+        if match := _NAME.fullmatch(name):
+            notes[match[1]].add((int(match[2]), int(match[3])))
     return notes
 
 
 def _sent(notes: defaultdict[str, set[tuple[int, int]]], pid: int, number: int) -> bool:
-    """Say whether the audit sent a signal itself: to this process, or to several, of which it is not the sender.
+    """Say whether the audit sent a signal itself: to this process, or to several, not being the sender.
 
     A sender passes on what it got, as timeout(1) does, and then ends by it; but nobody passes on SIGKILL.
     """
