@@ -1,8 +1,8 @@
 """What the view library noted of the audit's own programs, and whether somebody else interfered with them.
 
 Root of the target may be the same user as the engine, and then may kill single commands of the audit or
-lower their limits (kill(2), prlimit(2)): a shell takes that for "not found". It can't be prevented, so it ends
-the scan. A note is the name of an empty file, KIND.NUMBER.NUMBER; `toolkit/bundle/view/notes.c` writes them.
+lower their limits (kill(2), prlimit(2)): a shell takes that for "not found". It can't be prevented, so it
+ends the scan. A note is the name of an empty file, KIND.NUMBER.NUMBER, made by `toolkit/bundle/view/notes.c`.
 """
 
 from __future__ import annotations
