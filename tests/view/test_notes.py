@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+from toolkit.agent.failure import AgentError
+from toolkit.agent.notes import check
 
 from .conftest import Bundle, program
 
@@ -19,10 +23,19 @@ def noting(bundle: Bundle) -> Bundle:
     return bundle
 
 
-def notes(bundle: Bundle, *kinds: str) -> list[tuple[str, int]]:
-    """The notes of some kinds, or of all but those of starting, without the numbers of processes."""
+def judge(bundle: Bundle) -> None:
+    """Have the agent look at the notes."""
+    scratch = os.open(bundle.prefix / "tmp", os.O_PATH | os.O_DIRECTORY)
+    try:
+        check(scratch, [], set())
+    finally:
+        os.close(scratch)
+
+
+def notes(bundle: Bundle) -> list[tuple[str, int]]:
+    """The notes of all kinds but those of starting, without the numbers of processes."""
     names = [path.name.split(".") for path in (bundle.prefix / "tmp" / ".notes").iterdir()]
-    asked = kinds or ("killed", "sent", "all", "limit", "own-limit")
+    asked = ("killed", "sent", "all", "limit", "own-limit")
     return sorted((kind, int(number)) for kind, _, number in names if kind in asked)
 
 
@@ -132,9 +145,10 @@ def test_a_program_that_never_begins_is_noted(noting: Bundle, command: list[str]
     held_up.write_bytes(content.replace(b"libc.so.6", b"none.so.6"))  # its loader does not find that
     held_up.chmod(0o755)
     noting.run(*(word.format(program=held_up) for word in command))
-    assert len(notes(noting, "start", "spawned")) == 1
+    with pytest.raises(AgentError, match="was started and did not begin"):
+        judge(noting)
 
 
 def test_programs_that_begin_leave_nothing(noting: Bundle) -> None:
     noting.run("bash", "-c", "sleep 0; sh -c 'sleep 0 | sleep 0'; no-such-command; /nowhere; exec sleep 0")
-    assert notes(noting, "start", "spawned") == []
+    judge(noting)
