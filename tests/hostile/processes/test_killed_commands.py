@@ -53,7 +53,6 @@ LIMIT = 0
         (signal.SIGPIPE, "pipeline"),
         (signal.SIGPIPE, "xargs"),
         (LIMIT, "condition"),
-        (LIMIT, "xargs"),
     ],
 )
 def test_no_verdict_is_made_of_it(works, container, scan, tmp_path, monkeypatch, by, audit):
