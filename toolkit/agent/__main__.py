@@ -141,7 +141,7 @@ def _serve(client: Stream, ending: contextlib.ExitStack, waiting: wait.Waiting |
     if entered.incomplete:
         about["incomplete"] = entered.incomplete
     client.send(Kind.FACTS, {"target": about})
-    finished = _relay(client, inner, target, deadline)
+    finished = _relay(client, inner, keeper, target, deadline)
     if target and not target.alive():
         raise AgentError(
             "the target ended or was restarted during the scan",
@@ -168,6 +168,13 @@ def _check_power() -> None:
         )
 
 
+def _ended(pidfd: int, seconds: float) -> bool:
+    """Wait for a process to end, and say whether it has."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 @dataclass
 class _Keeper:
     """The process in the target's PID namespace that holds the engine's."""
@@ -179,17 +186,16 @@ class _Keeper:
     def end(self) -> None:
         """Order it to end, then kill it: root of the target may have stopped it. Never wait for long."""
         os.close(self.control)
-        if not self._ended(_OBEYING_SECONDS):
+        if not _ended(self.pidfd, _OBEYING_SECONDS):
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-            self._ended(_DYING_SECONDS)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)  # or the target would see a zombie until somebody else takes it
+        self.reap()
 
-    def _ended(self, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+    def reap(self) -> None:
+        """Take its status once it has ended: a target ends only when no zombie is left, pid_namespaces(7)."""
+        _ended(self.pidfd, _DYING_SECONDS)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
 
 
 def _start(
@@ -219,7 +225,22 @@ def _start(
     return _Keeper(pid, kernel.pidfd_open(pid), control), Stream(ours, ours, hashed=False)
 
 
-def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline: float) -> bool:
+def _target_ended() -> AgentError:
+    cause, remedy = "the target ended during the scan", "scan again once it keeps running"
+    return AgentError(cause, remedy, transient=True)
+
+
+def _broken_off(error: StreamError, keeper: _Keeper, target: locate.Target | None) -> AgentError:
+    """Return why the engine's side broke off: a target that ends takes it along before it is seen to end."""
+    keeper.reap()
+    if target and _ended(target.pidfd, _DYING_SECONDS):
+        return _target_ended()
+    return AgentError(f"the engine's side of the scan broke off: {error}", "is there memory enough?")
+
+
+def _relay(
+    client: Stream, inner: Stream, keeper: _Keeper, target: locate.Target | None, deadline: float
+) -> bool:
     """Pass the engine's frames on until its end frame, and say whether it got there.
 
     What is not a frame of its kinds ends the scan.
@@ -237,17 +258,13 @@ def _relay(client: Stream, inner: Stream, target: locate.Target | None, deadline
                 "the scan did not finish in time", "allow more with --timeout, or scan fewer controls"
             )
         if target and target.pidfd in ready:
-            raise AgentError(
-                "the target ended during the scan", "scan again once it keeps running", transient=True
-            )
+            raise _target_ended()
         if client.read_fd in ready:
             raise StreamError("the client has gone")
         try:
             frame = inner.receive()
         except StreamError as error:
-            raise AgentError(
-                f"the engine's side of the scan broke off: {error}", "is there memory enough?"
-            ) from None
+            raise _broken_off(error, keeper, target) from None
         if frame.kind is Kind.END:
             return True
         if frame.kind not in _FROM_ENGINE:

@@ -15,7 +15,7 @@ import time
 import zlib
 from pathlib import Path
 
-from toolkit.agent import confine, kernel, landlock, layers, survey, suspect
+from toolkit.agent import confine, kernel, landlock, layers, notes, survey, suspect
 from toolkit.agent.enter import SAFE_DEVICES, Entered, join_user_namespace, seal
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
@@ -49,12 +49,15 @@ def run(job: Job, plan: Layers, stream: Stream, entered: Entered) -> None:
         environment["DPKG_ADMINDIR"] = str(SCRATCH / "dpkg")
     for name, packed in job.unpack.items():
         _unpack(Path("/", MOUNT_POINT, packed), Path(name))
+    notes.prepare(entered.scratch)
     stream.send(Kind.PHASE, {"phase": "run"})
     started = time.monotonic()
-    status = _Run(job, plan, stream, environment).wait()
-    _kill_everything_else()
+    engine = _Run(job, plan, stream, environment)
+    status = engine.wait()
+    killed = _kill_everything_else()
     seconds = time.monotonic() - started
     suspect.check_own_places(entered.places)
+    notes.check(entered.scratch, engine.orphans, killed)
     left = job.max_report
     for name in job.outputs:
         left -= _send_output(stream, entered.scratch, name, left)
@@ -85,6 +88,8 @@ class _Run:
     def __init__(self, job: Job, plan: Layers, stream: Stream, environment: dict[str, str]) -> None:
         self._stream = stream
         self._left = job.max_output
+        self.orphans: list[tuple[int, int]] = []
+        self._status: int | None = None
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         self._pipes = {out_read: Kind.STDOUT, err_read: Kind.STDERR}
@@ -95,26 +100,34 @@ class _Run:
         os.close(err_write)
 
     def wait(self) -> int:
-        """Relay until the engine has ended; return its wait status."""
-        status: int | None = None
-        drain_until = 0.0
+        """Relay until the engine has ended; return its wait status.
+
+        `orphans` then has the numbers and wait statuses of the others that have ended.
+        """
+        drain_until: float | None = None
         while self._pipes:
-            self._relay(0.05 if status is None else 0.01)
-            while True:
-                try:
-                    pid, ended = os.waitpid(-1, os.WNOHANG)
-                except ChildProcessError:
-                    break
-                if pid == 0:
-                    break
-                if pid == self._pid:
-                    status, drain_until = ended, time.monotonic() + _DRAIN_SECONDS
-            if status is not None and time.monotonic() > drain_until:
+            self._relay(0.05 if self._status is None else 0.01)
+            self._reap()
+            if self._status is None:
+                continue
+            drain_until = drain_until or time.monotonic() + _DRAIN_SECONDS
+            if time.monotonic() > drain_until:
                 break  # a child that was left behind holds the pipes; it is killed next
-        while status is None:
-            pid, ended = os.waitpid(-1, 0)
-            status = ended if pid == self._pid else None
-        return status
+        while self._status is None:
+            self._note(*os.waitpid(-1, 0))
+        self._reap()
+        return self._status
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self._note(*ended)
+
+    def _note(self, pid: int, status: int) -> None:
+        if pid == self._pid:
+            self._status = status
+        else:
+            self.orphans.append((pid, status))
 
     def _relay(self, seconds: float) -> None:
         ready, _, _ = select.select(list(self._pipes), [], [], seconds)
@@ -164,12 +177,15 @@ def _confine(job: Job, plan: Layers) -> None:
         kernel.set_seccomp_filter(plan.system_calls)
 
 
-def _kill_everything_else() -> None:
+def _kill_everything_else() -> set[int]:
+    """Kill all that is left in this namespace; return the numbers of what was still alive."""
+    killed = set()
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
         while True:
-            os.waitpid(-1, 0)
+            killed.add(os.waitpid(-1, 0)[0])
+    return killed
 
 
 def _send_output(stream: Stream, scratch: int, name: str, limit: int) -> int:
@@ -178,10 +194,11 @@ def _send_output(stream: Stream, scratch: int, name: str, limit: int) -> int:
         fd = kernel.open_beneath(scratch, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return 0
+    about = os.fstat(fd)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > limit:
+        os.close(fd)
+        return 0
     with os.fdopen(fd, "rb") as file:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > limit:
-            return 0
         stream.send(Kind.FILE, {"name": name, "size": about.st_size})
         stream.send_data(file.read(about.st_size))
         return about.st_size

@@ -11,7 +11,10 @@
 static int start(const char *path, char *const argv[], char *const envp[], void *context)
 {
     (void)context;
-    return syscall(SYS_execve, path, argv, envp) == 0 ? 0 : errno;
+    view_starting(path);
+    (void)syscall(SYS_execve, path, argv, envp);
+    view_not_started(path);
+    return errno;
 }
 
 static int failed(int error)

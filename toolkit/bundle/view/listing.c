@@ -115,6 +115,8 @@ DIR *opendir(const char *path)
         stream = real_opendir()(snapshot);
         errno = saved;
     }
+    if (stream == NULL)
+        view_note_limit();
     return remember(stream);
 }
 

@@ -26,6 +26,8 @@ static int answer(int fd, int dirfd, const char *path, int flags)
             fcntl(fd, F_SETFD, 0);
         errno = saved;
     }
+    if (fd < 0)
+        view_note_limit();
     return fd;
 }
 

@@ -26,7 +26,14 @@ struct request {
 static int start(const char *path, char *const argv[], char *const envp[], void *context)
 {
     struct request *request = context;
-    return real_posix_spawn()(request->pid, path, request->actions, request->attributes, argv, envp);
+    pid_t pid;
+    int error = real_posix_spawn()(&pid, path, request->actions, request->attributes, argv, envp);
+    if (error != 0)
+        return error;
+    view_spawned(path, pid);
+    if (request->pid != NULL)
+        *request->pid = pid;
+    return 0;
 }
 
 int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *restrict actions,

@@ -29,6 +29,8 @@ static FILE *answer(FILE *stream, const char *path, const char *mode, opener *ag
         /* oscap reads package records from this file only; of status.d the agent has made one. */
         stream = again(BARESCAN_PREFIX "/tmp/dpkg/status", mode);
     }
+    if (stream == NULL)
+        view_note_limit();
     return stream;
 }
 

@@ -32,6 +32,7 @@
 #endif
 #define VIEW_BIN BARESCAN_PREFIX "/bin/"
 #define VIEW_DATA BARESCAN_PREFIX "/job/view"
+#define VIEW_NOTES BARESCAN_PREFIX "/tmp/.notes/"
 
 #pragma GCC visibility push(hidden)
 
@@ -85,6 +86,14 @@ int view_search(const char *name, char *const argv[], char *const envp[], view_s
 /* own.c */
 bool view_own_namespace(int proc_fd, char out[64]);
 bool view_own_process(int proc_fd, const char *name, const char *own);
+
+/* notes.c: errno is kept. */
+pid_t view_self(void);
+void view_note(const char *kind, pid_t pid, int number);
+void view_note_limit(void);
+void view_starting(const char *path);
+void view_not_started(const char *path);
+void view_spawned(const char *path, pid_t pid);
 
 #pragma GCC visibility pop
 
