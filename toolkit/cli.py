@@ -200,9 +200,12 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _seconds(text: str) -> float:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         raise CallError(f"{text!r} is not a number of seconds", "write --timeout 600") from None
+    if not seconds <= _MOST_SECONDS:
+        raise CallError(f"--timeout may be {_MOST_SECONDS} at the most, a week", "write --timeout 600")
+    return seconds
 
 
 def _number(text: str, flag: str, least: int, most: int, example: int) -> int:

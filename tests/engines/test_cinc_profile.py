@@ -52,6 +52,10 @@ def zipped(root: Path, files: Mapping[str, bytes] = FILES) -> Path:
     return path
 
 
+ODD = (b'!!int "z"', b'!!int ""', b"9" * 4301, b"2001-99-99", b"!!timestamp z", b"!!bool z")
+"""Values that PyYAML ends in errors of its own for, one of each kind."""
+
+
 @pytest.mark.parametrize(
     ("make", "prefix"),
     [(directory, ""), (tarball, ""), (zipped, ""), (tarball, "demo-1.0.0/"), (zipped, "demo-1.0.0/")],
@@ -82,6 +86,9 @@ def test_a_gemspec_is_left_out_wherever_it_is(make: Maker, tmp_path: Path) -> No
         (b"- name: demo\n", r"inspec\.yml: line 1: not a mapping"),
         (b"version: 1.0.0\n", "names no profile"),
         (b"name: !secret x\n", "YAML error in line 1, column 7"),
+        (b"", "names no profile"),
+        (b"# nothing\n", "names no profile"),
+        *((b"name: a\nx: " + value + b"\n", "a value that is not of the type it says") for value in ODD),
         (b"name: \xff\n", "inspec.yml"),
     ],
 )

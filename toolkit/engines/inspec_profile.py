@@ -27,6 +27,7 @@ import yaml
 
 from toolkit.engines.yaml_text import compose, mark_of
 from toolkit.errors import CallError
+from toolkit.reports.text import visible
 
 #: Bytes a profile may have, unpacked. MITRE's largest baselines with their vendored dependencies have 20 MB.
 MAX_BYTES = 128 << 20
@@ -36,6 +37,8 @@ ARCHIVES = (".tar.gz", ".tgz", ".zip")
 
 _NOT_SENT = frozenset({".git", ".kitchen", ".bundle", "__pycache__", "node_modules"})
 _LOCKFILE = "inspec.lock"
+_SHOWN = 200
+"""Characters of a name that a message shows."""
 _LONGEST_NAME = 255  # NAME_MAX of Linux's file systems: a longer part could not be laid out in a target
 _SETID = stat.S_ISUID | stat.S_ISGID
 _CONTROL = re.compile(rb"""^\s*control[ (]\s*(["'])([^"'\n]{1,200})\1""", re.MULTILINE)
@@ -115,7 +118,7 @@ def _limited(entries: Iterable[tuple[str, bytes]], path: Path) -> Iterator[tuple
     held, seen = 0, set[str]()
     for name, content in entries:
         if name in seen:
-            raise CallError(f"{path} holds {name!r} twice", "leave one of them out")
+            raise CallError(f"{path} holds {visible(name, _SHOWN)!r} twice", "leave one of them out")
         held += len(content)
         seen.add(name)
         if held > MAX_BYTES or len(seen) > MAX_FILES:
@@ -194,7 +197,9 @@ def _from_tar(path: Path) -> Iterator[tuple[str, bytes]]:
                 continue
             # The holes of a sparse file take no room in the archive: 8 GiB of them fit in 512 bytes.
             if not member.isreg() or member.issparse():
-                raise CallError(f"{path} holds {member.name!r}, which is no regular file", "leave it out")
+                raise CallError(
+                    f"{path} holds {visible(member.name, _SHOWN)!r}, which is no regular file", "leave it out"
+                )
             _refuse_setid(member.name, member.mode, path)
             stream = archive.extractfile(member)
             yield _safe(member.name, path), stream.read(MAX_BYTES + 1) if stream else b""
@@ -206,13 +211,16 @@ def _from_zip(path: Path) -> Iterator[tuple[str, bytes]]:
         if len(entries) > MAX_FILES:
             raise _too_large(path)
         for entry in entries:
-            if entry.is_dir():
+            if entry.filename.endswith("/"):
                 continue
             if entry.flag_bits & 1:
                 raise CallError(f"{path} is encrypted", "unpack it and name the directory")
             mode = entry.external_attr >> 16
             if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
-                raise CallError(f"{path} holds {entry.filename!r}, which is no regular file", "leave it out")
+                raise CallError(
+                    f"{path} holds {visible(entry.filename, _SHOWN)!r}, which is no regular file",
+                    "leave it out",
+                )
             _refuse_setid(entry.filename, mode, path)
             # Of a name with a NUL byte zipfile takes the part before it, others may not: as it is stored.
             name = _safe(entry.orig_filename, path)
@@ -223,17 +231,22 @@ def _from_zip(path: Path) -> Iterator[tuple[str, bytes]]:
 def _refuse_setid(name: str, mode: int, path: Path) -> None:
     """Raise CallError for a setuid or setgid bit: it is not sent, but somebody meant something by it."""
     if mode & _SETID:
-        raise CallError(f"{path} holds {name!r}, which is setuid or setgid", "don't use this archive")
+        raise CallError(
+            f"{path} holds {visible(name, _SHOWN)!r}, which is setuid or setgid", "don't use this archive"
+        )
 
 
 def _safe(name: str, path: Path) -> str:
     """Return the name without `./`; raises CallError for one that would leave the profile, or hide."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
-        raise CallError(f"{path} holds {name!r}, which is outside of it", "don't use this archive")
+        raise CallError(
+            f"{path} holds {visible(name, _SHOWN)!r}, which is outside of it", "don't use this archive"
+        )
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name):
         raise CallError(
-            f"{path} holds {name!r}, whose name has control characters or is not UTF-8", "rename the file"
+            f"{path} holds {visible(name, _SHOWN)!r}, whose name has control characters or is not UTF-8",
+            "rename the file",
         )
     if any(len(part.encode()) > _LONGEST_NAME for part in parts):
         raise CallError(f"{path} holds {name[:40]!r}…, whose name is too long", "rename the file")
@@ -249,7 +262,8 @@ def _at_root(entries: Iterable[tuple[str, bytes]], path: Path) -> Iterator[tuple
         for parent in PurePosixPath(name).parents:
             if str(parent) in files:
                 raise CallError(
-                    f"{path} holds {str(parent)!r} as file and directory", "don't use this archive"
+                    f"{path} holds {visible(str(parent), _SHOWN)!r} as file and directory",
+                    "don't use this archive",
                 )
     tops = {name.partition("/")[0] for name in files}
     prefix = ""
@@ -272,7 +286,14 @@ def _metadata(files: Mapping[str, bytes], path: Path) -> dict[str, Any]:
         metadata = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise CallError(f"{where}: {mark_of(error)}", "correct it") from None
-    if not metadata.get("name"):
+    except (
+        ValueError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ):  # of a value that its tag does not allow
+        raise CallError(f"{where} has a value that is not of the type it says", "correct it") from None
+    if not isinstance(metadata, dict) or not metadata.get("name"):
         raise CallError(f"{where} names no profile", "add a line `name: …`")
     return dict(metadata)
 
