@@ -57,7 +57,7 @@ def run(job: Job, plan: Layers, stream: Stream, entered: Entered) -> None:
     killed = _kill_everything_else()
     seconds = time.monotonic() - started
     suspect.check_own_places(entered.places)
-    notes.check(entered.scratch, engine.orphans, killed)
+    notes.check(entered.scratch, engine.ended, killed)
     left = job.max_report
     for name in job.outputs:
         left -= _send_output(stream, entered.scratch, name, left)
@@ -88,7 +88,7 @@ class _Run:
     def __init__(self, job: Job, plan: Layers, stream: Stream, environment: dict[str, str]) -> None:
         self._stream = stream
         self._left = job.max_output
-        self.orphans: list[tuple[int, int]] = []
+        self.ended: list[tuple[int, int]] = []
         self._status: int | None = None
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
@@ -102,7 +102,7 @@ class _Run:
     def wait(self) -> int:
         """Relay until the engine has ended; return its wait status.
 
-        `orphans` then has the numbers and wait statuses of the others that have ended.
+        `ended` then has the numbers and wait statuses of it and of others that nobody else waited for.
         """
         drain_until: float | None = None
         while self._pipes:
@@ -126,8 +126,7 @@ class _Run:
     def _note(self, pid: int, status: int) -> None:
         if pid == self._pid:
             self._status = status
-        else:
-            self.orphans.append((pid, status))
+        self.ended.append((pid, status))
 
     def _relay(self, seconds: float) -> None:
         ready, _, _ = select.select(list(self._pipes), [], [], seconds)

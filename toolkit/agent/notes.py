@@ -27,16 +27,16 @@ def prepare(scratch: int) -> None:
     os.mkdir(PLACE, 0o700, dir_fd=scratch)
 
 
-def check(scratch: int, orphans: list[tuple[int, int]], ended_by_us: set[int]) -> None:
+def check(scratch: int, ended: list[tuple[int, int]], ended_by_us: set[int]) -> None:
     """Raise AgentError when a command of the audit was ended, or held up, by somebody else.
 
-    `orphans` are the wait statuses, by number, of processes that nobody else waited for; `ended_by_us` those
-    that were alive when the engine had ended. Of a SIGPIPE only the process itself can tell whose it was.
+    `ended` are the wait statuses, by number, of the engine and of processes that nobody else waited for;
+    `ended_by_us` those that were alive when the engine had ended. Of a SIGPIPE only the process itself can tell whose it was.
     """
     notes = _read(scratch)
     killed = notes["killed"] | {
         (pid, os.WTERMSIG(status))
-        for pid, status in orphans
+        for pid, status in ended
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGPIPE
     }
     for pid, number in sorted(killed):

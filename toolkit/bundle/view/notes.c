@@ -68,7 +68,7 @@ void view_note_limit(void)
  */
 static bool has_constructor(const char *path)
 {
-    return view_in_bundle(path) && !view_in_scratch(path);
+    return view_starts(path, VIEW_BIN) && strstr(path, "/../") == NULL;
 }
 
 void view_starting(const char *path)
