@@ -77,15 +77,17 @@ _SCAN_HELP = {
     "allow-network": "let the profile speak IPv4 and IPv6 in the target's network (default: no network)",
     "allow-target-exec": "let the profile start the target's own programs, whose answers are what the target "
     "wants them to be; the report says so (default: none of them is ever started)",
-    "require-confinement": "full: refuse to scan where a layer of the confinement is missing, as Landlock on "
-    "an older kernel (default: scan.json says what was missing)",
+    "require-confinement": "full, the only value: refuse to scan where a layer of docs/security.md is "
+    "missing, as Landlock on an older kernel; not with --allow-network or --allow-target-exec "
+    "(default: scan.json says what was missing)",
     "image": f"auditor image for targets in containers (default: {auditor.IMAGE})",
     "privileged": "start the auditor container with all rights, where the least ones do not do",
     "jobs": f"how many targets are scanned at a time (default: {fleet.DEFAULT_JOBS}; "
     "with --resume that of the run)",
     "retries": "how often a scan that broke off, as when its target restarted, is tried again (default: 0; "
     "with --resume that of the run)",
-    "resume": "folder of a run that was stopped, such as reports/2026…: scan what is missing, into the same",
+    "resume": "folder of a run that was stopped, such as reports/2026…: scan what is missing, into the same, "
+    "with the profile, its hash, the confinement and the rights of then",
     "shard": "I/N: only part I (from 0) of N of the targets, by a hash of each URI; workers that share the "
     "targets need not speak to each other",
     "image-pull-policy": f"in a cluster, when the auditor image is pulled: {', '.join(PULL_POLICIES)} "

@@ -23,11 +23,16 @@ _FORMATS = ", ".join(formats.FORMATS)
     },
 )
 def report_convert(_context: Context, report: str = "", to: str = "", file: str = "") -> None:
-    """Make a report in Heimdall Data Format into another format, for spreadsheets, CI or people."""
+    """Make a report in Heimdall Data Format into another format, for spreadsheets, CI or people.
+
+    Exit status: 0 it is written; 1 the report can't be used, or the file is there.
+
+    barescan report.convert --report R.hdf.json --to html --file R.html
+    """
     for given, flag, example in (
         (report, "--report", "report.hdf.json"),
         (to, "--to", f"one of {_FORMATS}"),
-        (file, "--file", "report.html"),
+        (file, "--file", f"the name of a new file, such as report.{to or 'html'}"),
     ):
         if not given:
             raise CallError(f"{flag} is missing", f"write {flag} with {example}")

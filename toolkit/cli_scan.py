@@ -16,7 +16,7 @@ from toolkit.cli_base import complain, console, notes, say
 from toolkit.errors import CallError, InterruptedScanError, ScanError
 from toolkit.fleet import Outcome, Run
 from toolkit.progress import LiveFleet, LiveWatcher
-from toolkit.reports.console import Row, print_overview, print_summary
+from toolkit.reports.console import Row, print_lifted, print_overview, print_summary
 from toolkit.reports.text import counted, legible
 from toolkit.runtimes.base import FORMS, Bundles, Expanded, Selection, expand
 
@@ -147,11 +147,12 @@ def _many(
             watcher=watcher,
             failed=expanded.failed,
         )
-    return _show(run)
+    return _show(run, request.entering.lifted())
 
 
-def _show(run: Run) -> int:
+def _show(run: Run, lifted: Iterable[str] = ()) -> int:
     outcomes = list(run.outcomes.values())
+    print_lifted(console, lifted)
     print_overview(console, map(_row, outcomes))
     _tell(_sentence(outcomes, run.seconds))
     _tell(f"reports: {run.folder}")

@@ -283,17 +283,27 @@ def _the_same(request: Request, said: Mapping[str, Any]) -> Request:
         )
     engine = str(said.get("engine") or "auto") if request.engine == "auto" else request.engine
     options = replace(given, controls=controls)
+    entering = _as_before(Entering(), Entering, had.get("entering"))
+    if request.entering not in {Entering(), entering}:
+        raise CallError(
+            "the run was made with other flags for what the auditor may do, or what has to hold it",
+            f"leave {', '.join(_ENTERING)} out, or begin a run of its own",
+        )
     request = replace(
         request,
         auditing=_as_before(request.auditing, Auditing, had.get("auditing")),
         formats=request.formats or tuple(map(str, had.get("formats") or ())),
-        entering=_as_before(request.entering, Entering, had.get("entering")),
+        entering=entering,
     )
     return replace(
         request, profile=str(said["profile"]), profile_sha256=pinned, engine=engine, options=options
     )
 
 
+_ENTERING = (
+    *("--include-remote-mounts", "--trust-target", "--allow-network", "--allow-target-exec"),
+    "--require-confinement",
+)
 _How = TypeVar("_How", Auditing, Entering)
 
 

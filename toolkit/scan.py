@@ -168,7 +168,8 @@ def _check_profile(request: Request, plan: Plan) -> None:
         raise CallError(
             f"the profile {visible(plan.title, 200)} has SHA-256 {plan.sha256}, "
             f"and --profile-sha256 asks for {request.profile_sha256}",
-            "if the change is meant, pin the new hash; `invoke profiles --profile P` prints it",
+            "find out why it changed (SCAP content comes with the bundle) before you pin the new hash, which "
+            "`invoke profiles --profile P` prints",
         )
 
 
@@ -180,6 +181,15 @@ def _no_bundle() -> NoReturn:
     raise _NoBundleError
 
 
+def _trusting(request: Request) -> dict[str, bool]:
+    """Return which flags trust more than the confinement does, and whether they were given."""
+    return {
+        "--trust-target": request.entering.trust_target,
+        "--include-remote-mounts": request.entering.remote_mounts,
+        "--privileged": request.auditing.privileged,
+    }
+
+
 def _check_options(request: Request) -> None:
     formats.require(request.formats)
     entering = request.entering
@@ -188,10 +198,11 @@ def _check_options(request: Request) -> None:
             f"there is no confinement {entering.require_confinement!r}",
             f"write --require-confinement {confinement.FULL}, or leave it out",
         )
-    if entering.require_confinement and entering.lifted():
+    against = entering.lifted() + [flag for flag, given in _trusting(request).items() if given]
+    if entering.require_confinement and against:
         raise CallError(
-            f"{entering.lifted()[0]} lifts a layer of the confinement that --require-confinement demands",
-            "leave one of the two out",
+            f"--require-confinement {confinement.FULL} does not go with {' and '.join(against)}",
+            "leave the one or the other out",
         )
     if not request.timeout > 0:
         raise CallError(f"a time-out of {request.timeout:g} seconds is none", "give a number above 0")
@@ -413,6 +424,8 @@ class _Scan:
             "bundle": {"architecture": manifest.get("architecture"), "sha256": manifest.get("sha256")},
             "confinement": confinement.of(self.outcome.facts),
             "lifted": self.request.entering.lifted(),
+            "trusted": [flag for flag, given in _trusting(self.request).items() if given],
+            "required_confinement": self.request.entering.require_confinement or None,
             "started": self.started,
             "ended": runs.now(),
             "engine_seconds": self.outcome.engine_seconds,

@@ -10,7 +10,8 @@ import pytest
 
 from tests.hostile.conftest import BIN, DOCKER, NOBODY
 from toolkit import confinement
-from toolkit.agent import landlock, layers
+from toolkit.agent import cgroup, landlock, layers
+from toolkit.agent.job import Job
 
 pytestmark = [pytest.mark.root, pytest.mark.bundle]
 
@@ -236,6 +237,21 @@ int main(void)
 
 def test_a_layer_that_is_none_is_refused(container, scan):
     assert "there is no layer 'moat'" in str(scan(container().uri, "exit 0", without=["moat"]).error)
+
+
+@pytest.mark.parametrize(
+    ("container", "said"),
+    [
+        ({"id": "x"}, "does not apply: the pod's own bounds hold"),
+        (None, "no control group of the scan's own"),
+    ],
+)
+def test_a_missing_control_group_is_a_lack_but_in_a_pod(monkeypatch, tmp_path, container, said):
+    monkeypatch.setattr(cgroup, "loose", lambda: "no control group of the scan's own bounds memory here")
+    target = {"container": container} if container else {"pid": 1}
+    plan = layers.plan(Job(str(tmp_path), ["x"], {}, [], 1.0, **target))
+    assert plan.states[layers.CGROUP].startswith(said)
+    assert any(each.startswith("cgroup") for each in layers.lacking(plan.states)) is (container is None)
 
 
 def test_the_full_confinement_is_refused_where_a_layer_is_missing(container, scan):

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tests.fleet.conftest import begin, run_of
 from toolkit import cli_scan, fleet, runs
-from toolkit.auditor import Auditing
+from toolkit.auditor import Auditing, Entering
 from toolkit.engines.base import Options
 from toolkit.errors import CallError, ScanError
 from toolkit.fleet import Outcome
@@ -186,6 +186,17 @@ def test_a_run_is_resumed_with_its_own_jobs_and_retries(request_, asked, is_kept
     run, _ = fleet.resume(made.folder, request_, about)
     assert (run.about["jobs"], run.about["retries"]) == is_kept
     assert run.about["shard"] == "0/2"
+
+
+def test_a_run_is_resumed_with_its_own_confinement_and_no_other(request_):
+    held = replace(request_, entering=Entering(require_confinement="full"))
+    made = begin(["pid://1"], held)
+    made.write()
+    _, request = fleet.resume(made.folder, request_, {})
+    assert request.entering == held.entering
+    for other in (Entering(allow_network=True), Entering(allow_network=True, require_confinement="full")):
+        with pytest.raises(CallError, match="was made with other flags for what the auditor may do"):
+            fleet.resume(made.folder, replace(request_, entering=other), {})
 
 
 def test_a_run_is_resumed_with_its_own_formats_unless_others_are_asked_for(request_):

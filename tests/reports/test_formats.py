@@ -79,6 +79,7 @@ def test_csv_has_a_row_for_each_result() -> None:
         "message": "expected: 0600\n     got: 0644",
         "nist tags": "AC-6, CM-7 (2)",
         "target": "docker://web",
+        "lifted": "",
     }
     assert rows[3]["message"] == "ask a person"
     assert rows[6]["message"] == "the control has no results"
@@ -129,6 +130,14 @@ def junit_of(document: dict[str, Any]) -> etree._Element:
         for counted, element in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             assert int(suite.get(counted, "")) == len(suite.findall(f"testcase/{element}"))
     return root
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_every_format_says_what_was_lifted(name: str) -> None:
+    document = _ordinary()
+    assert b"--allow-target-exec" not in made(name, document)
+    lifted = document | {"passthrough": {"barescan": {"lifted": ["--allow-target-exec"]}}}
+    assert b"--allow-target-exec" in made(name, lifted)
 
 
 def test_junit_has_a_suite_for_each_profile_and_a_case_for_each_control() -> None:

@@ -33,7 +33,7 @@ def loose() -> str:
         found = [name for name in LIMITS if not _bounded(name, paths)]
     except (OSError, ValueError):
         found = list(LIMITS)
-    return f"no control group of the scan's own bounds {' and '.join(found)}" if found else ""
+    return f"no control group of the scan's own bounds {' and '.join(found)} here" if found else ""
 
 
 def _bounded(name: str, paths: dict[str, str]) -> bool:

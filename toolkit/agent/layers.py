@@ -76,7 +76,7 @@ def plan(job: Job) -> Layers:
         SCOPES: _scopes(version, landlock_trouble),
         NETWORK: "lifted by --allow-network" if job.allow_network else "",
         NOEXEC: "lifted by --allow-target-exec" if job.allow_target_exec else "",
-        CGROUP: f"{DOES_NOT_APPLY}: {loose}" if loose else "",
+        CGROUP: f"{DOES_NOT_APPLY}: the pod's own bounds hold" if loose and job.container else loose,
     } | dict.fromkeys(without, _LEFT_OUT)
     states = {name: off.get(name) or ON for name in NAMES}
     if job.require_confinement == FULL and (missing := lacking(states)):

@@ -31,7 +31,8 @@ def check(scratch: int, ended: list[tuple[int, int]], ended_by_us: set[int]) -> 
     """Raise AgentError when a command of the audit was ended, or held up, by somebody else.
 
     `ended` are the wait statuses, by number, of the engine and of processes that nobody else waited for;
-    `ended_by_us` those that were alive when the engine had ended. Of a SIGPIPE only the process itself can tell whose it was.
+    `ended_by_us` those that were alive when the engine had ended. Of a SIGPIPE only the process itself can
+    tell whose it was.
     """
     notes = _read(scratch)
     killed = notes["killed"] | {

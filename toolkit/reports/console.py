@@ -17,7 +17,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.reports.hdf import Finding, Report, Severity, Status, Summary, lifted, problems, summarise
+from toolkit.reports.hdf import (
+    Finding,
+    Report,
+    Severity,
+    Status,
+    Summary,
+    lifted,
+    meaning,
+    problems,
+    summarise,
+)
 from toolkit.reports.text import visible
 from toolkit.reports.threshold import Check, Verdict
 
@@ -42,12 +52,6 @@ _IDS = 6
 
 #: Targets that share a cause, after which it is only said how many more do; the table has them all.
 _TARGETS = 20
-
-_LIFTED = {
-    "--allow-target-exec": "--allow-target-exec: programs of the target may have run, "
-    "and what they said is what the target wanted",
-    "--allow-network": "--allow-network: the profile could speak to the target's network",
-}
 
 _STYLES = {
     Status.PASSED: "green",
@@ -86,8 +90,7 @@ def print_summary(
     console.print(_headline(report), highlight=False)
     for warning in (*filter(None, [note]), *problems(report)):
         console.print(_plain(warning, 4 * _SHORT, "bold red"), highlight=False)
-    for flag in lifted(report):
-        console.print(_plain(_LIFTED.get(flag, flag), 4 * _SHORT, "yellow"), highlight=False)
+    print_lifted(console, lifted(report))
     console.print(_counts(summary, by_severity=console.width >= _BY_SEVERITY))
     console.print(_compliance(summary), highlight=False)
     for status in (Status.FAILED, Status.PROFILE_ERROR):
@@ -98,6 +101,12 @@ def print_summary(
         _print_rest(console, len(reasons) - _REASONS, "reasons")
     if verdict is not None:
         _print_verdict(console, verdict)
+
+
+def print_lifted(console: Console, flags: Iterable[str]) -> None:
+    """Print what it means for the results that layers of the confinement were lifted by these flags."""
+    for flag in flags:
+        console.print(_plain(meaning(flag), 4 * _SHORT, "yellow"), highlight=False)
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,18 @@ def problems(report: Report) -> list[str]:
     return found
 
 
+_LIFTED = {
+    "--allow-target-exec": "programs of the target may have run, and what they said is what "
+    "the target wanted",
+    "--allow-network": "the profile could speak to the target's network",
+}
+
+
+def meaning(flag: str) -> str:
+    """Return a sentence about a flag by which a layer of the confinement was lifted."""
+    return f"{flag}: {_LIFTED[flag]}" if flag in _LIFTED else flag
+
+
 def lifted(report: Report) -> list[str]:
     """Return the flags by which layers of the confinement were lifted for the scan, as the report says."""
     ours = report.get("passthrough", {}).get("barescan", {})

@@ -29,6 +29,11 @@ class Group:
     def __init__(self, directories: list[Path]) -> None:
         self._directories = directories
 
+    @property
+    def made(self) -> bool:
+        """Say whether there is one."""
+        return bool(self._directories)
+
     def add(self, pid: int) -> None:
         """Put a process, and all that it will start, into the group; one that has ended is none."""
         for directory in self._directories:

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator
 from typing import IO
 
+from toolkit.reports import hdf
 from toolkit.reports.formats.base import Judged, judged, nist_of, said, target_of
 from toolkit.reports.hdf import Report
 from toolkit.reports.text import csv_cell
@@ -26,8 +27,10 @@ COLUMNS = (
     "message",
     "nist tags",
     "target",
+    "lifted",
 )
-"""`status` is the control's verdict, `result` what one of its tests ended with."""
+"""`status` is the control's verdict, `result` what one of its tests ended with; `lifted` names the flags by
+which layers of the confinement were lifted."""
 
 
 def write(report: Report, stream: IO[bytes]) -> None:
@@ -36,19 +39,19 @@ def write(report: Report, stream: IO[bytes]) -> None:
     try:
         rows = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
         rows.writerow(COLUMNS)
-        target = target_of(report)
+        scanned = [target_of(report), " ".join(hdf.lifted(report))]
         for each in judged(report):
-            rows.writerows(map(csv_cell, row) for row in _rows(each, target))
+            rows.writerows(map(csv_cell, row) for row in _rows(each, scanned))
     finally:
         text.detach()  # the stream is the caller's to close
 
 
-def _rows(each: Judged, target: str) -> Iterator[list[str]]:
+def _rows(each: Judged, scanned: list[str]) -> Iterator[list[str]]:
     finding, nist = each.finding, ", ".join(nist_of(each.control))
     for result in each.results or [{}]:
         yield [
             *(finding.id, finding.title, finding.profile, finding.severity.value, finding.status.value),
             *(result.get("status") or "", result.get("code_desc") or ""),
             said(result) or ("" if each.results else next(iter(finding.messages), "")),
-            *(nist, target),
+            *(nist, *scanned),
         ]

@@ -133,6 +133,8 @@ def _overview(report: Report, summary: Summary) -> Iterator[etree._Element]:
     yield _e("h1", _heading(report))
     for problem in hdf.problems(report):
         yield _e("p", {"class": "problem"}, _line(problem))
+    for flag in hdf.lifted(report):
+        yield _e("p", {"class": "problem"}, hdf.meaning(flag))
     yield _facts(report)
     applying = counted(summary.total - summary.count(Status.NOT_APPLICABLE), "applicable control")
     yield _e(
@@ -151,6 +153,7 @@ def _facts(report: Report) -> etree._Element:
         ("Target", target_of(report)),
         ("System", system),
         ("Profiles", ", ".join(_profile(each) for each in report["profiles"][:20])),
+        ("SHA-256", ", ".join(str(each.get("sha256") or "unknown") for each in report["profiles"][:20])),
     ):
         if value:
             listed.extend((_e("dt", name), _e("dd", _line(value))))

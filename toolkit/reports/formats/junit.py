@@ -67,6 +67,8 @@ def _suite(title: str, controls: list[Judged]) -> dict[str, str]:
 def _properties(report: Report) -> etree._Element:
     properties = etree.Element("properties")
     etree.SubElement(properties, "property", name="target", value=visible(target_of(report), _NAME))
+    for flag in hdf.lifted(report):
+        etree.SubElement(properties, "property", name="lifted", value=hdf.meaning(flag))
     return properties
 
 
