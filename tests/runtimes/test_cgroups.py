@@ -14,8 +14,8 @@ from toolkit.runtimes import cgroups
 pytestmark = pytest.mark.root
 
 
-def _made() -> list[Path]:
-    return [*cgroup.MOUNT.glob(f"**/barescan-{os.getpid()}-*")]
+def _made() -> set[Path]:
+    return {*cgroup.MOUNT.glob(f"**/barescan-{os.getpid()}-*")}
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def test_what_is_added_is_bounded(group):
 
 
 def test_it_is_gone_afterwards_even_with_something_left_in_it():
+    before = _made()
     with cgroups.group() as group:
         if not group.made:
             pytest.skip("no control group can be made here")
@@ -47,22 +48,22 @@ def test_it_is_gone_afterwards_even_with_something_left_in_it():
         group.add(process.pid)
         process.kill()
         process.wait()
-    assert _made() == []
+    assert _made() == before
 
 
 def test_what_a_killed_client_left_is_swept(group):
     dead = subprocess.Popen(["true"])
     dead.wait()
-    left = [path.with_name(f"barescan-{dead.pid}-0badcafe") for path in _made()]
-    living = [path.with_name(f"barescan-{os.getppid()}-0badcafe") for path in _made()]
-    for path in left + living:
+    left = {path.with_name(f"barescan-{dead.pid}-0badcafe") for path in _made()}
+    living = {path.with_name(f"barescan-{os.getppid()}-0badcafe") for path in _made()}
+    for path in left | living:
         path.mkdir()
     try:
         with cgroups.group():
             assert not any(path.exists() for path in left)
             assert all(path.exists() for path in living)
     finally:
-        for path in left + living:
+        for path in left | living:
             if path.exists():
                 path.rmdir()
 

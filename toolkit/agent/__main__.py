@@ -36,6 +36,7 @@ _FROM_ENGINE = {
     Kind.FAIL,
 }
 _OBEYING_SECONDS = 2.0
+_WAKING_SECONDS = 0.02
 _DYING_SECONDS = 1.0
 _ENDING_SECONDS = 20  # for the last frames of a run that was ended by the deadline
 
@@ -184,12 +185,21 @@ class _Keeper:
     control: int
 
     def end(self) -> None:
-        """Order it to end, then kill it: root of the target may have stopped it. Never wait for long."""
+        """Order it to end, and kill it if it does not. Never wait for long.
+
+        Root of the target may have stopped it, and the engine's init before that was tied to it: so it is
+        woken up again and again, since it alone can end both.
+        """
         os.close(self.control)
-        if not _ended(self.pidfd, _OBEYING_SECONDS):
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        until = time.monotonic() + _OBEYING_SECONDS
+        while not _ended(self.pidfd, _WAKING_SECONDS) and time.monotonic() < until:
+            self._send(signal.SIGCONT)
+        self._send(signal.SIGKILL)
         self.reap()
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(self.pidfd, number)
 
     def reap(self) -> None:
         """Take its status once it has ended: a target ends only when no zombie is left, pid_namespaces(7)."""
