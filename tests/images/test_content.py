@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,16 @@ def test_bundle_and_agent_are_measured_in_the_layer(saved, zipped):
     assert found.tags == ("small:1",)
     assert found.bundle_sha256 == digest(saved.scratch / "bundle")
     assert found.agent_sha256 == source_sha256()
+
+
+def test_an_image_is_read_where_it_is_kept_and_nowhere_else(saved, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with tempfile.TemporaryFile() as file:
+        file.write(saved.archive())
+        assert check_auditor(file) == check_auditor(io.BytesIO(saved.archive()))
+    assert list(here.iterdir()) == []
 
 
 def test_the_layout_is_the_bundle_and_the_agent_alone(tmp_path):

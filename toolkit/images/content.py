@@ -94,7 +94,7 @@ class _Saved:
 
     def __init__(self, file: BinaryIO) -> None:
         file.seek(0)
-        self._files = ArchiveBlobs("the saved image", file, Path(), Budget(math.inf, _tell_nobody))
+        self._files = ArchiveBlobs("the saved image", file, None, Budget(math.inf, _tell_nobody))
         images = json.loads(self._files.small("manifest.json"))
         if len(images) != 1:
             raise ValueError(f"{len(images)} images")

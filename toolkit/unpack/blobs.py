@@ -84,6 +84,10 @@ class DirectoryBlobs(Blobs):
         return os.fdopen(fd, "rb")
 
 
+_PLAIN = io.BufferedReader | io.BufferedRandom | io.BytesIO
+"""Files that are read in place: what unpacks, or comes from a socket, can't go back."""
+
+
 def _is_below(name: str) -> bool:
     return not name.startswith("/") and ".." not in name.split("/")
 
@@ -91,8 +95,10 @@ def _is_below(name: str) -> bool:
 class ArchiveBlobs(Blobs):
     """A tar archive: read in place where possible, else its files are put into a directory of ours."""
 
-    def __init__(self, what: str, archive: Readable, spool: Path, budget: Budget) -> None:
+    def __init__(self, what: str, archive: Readable, spool: Path | None, budget: Budget) -> None:
         """Read `archive` through once; raises ScanError when it is no sound tar archive.
+
+        Without `spool` it has to be a plain file, in which nothing has to be kept elsewhere.
 
         `archive` is closed by its owner, after this object's last use.
         """
@@ -100,7 +106,7 @@ class ArchiveBlobs(Blobs):
         self._files: dict[str, tuple[Path | BinaryIO, int, int]] = {}
         self._aliases: dict[str, str] = {}
         self._spool, self._budget = spool, budget
-        in_place = archive if isinstance(archive, io.BufferedReader | io.BytesIO) else None
+        in_place = archive if isinstance(archive, _PLAIN) else None
         with sound(what, "save the image anew, as an archive of `docker save` or an OCI layout"):
             reader = Reader(archive, _seek_past(in_place) if in_place else None)
             while (entry := reader.next()) is not None:
@@ -124,6 +130,8 @@ class ArchiveBlobs(Blobs):
             self._aliases[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), entry.link))
 
     def _keep(self, reader: Reader) -> tuple[Path, int, int]:
+        if self._spool is None:
+            raise TypeError("an archive without a place for its files has to be a plain file")
         path = self._spool / str(len(self._files))
         size = 0
         with path.open("xb") as file:
