@@ -99,6 +99,18 @@ _TRIED: pytest.StashKey[dict[str, bool]] = pytest.StashKey()
 _SKIPPED: pytest.StashKey[bool] = pytest.StashKey()
 
 
+class ControlError(AssertionError):
+    """An attack did not work where nothing holds it back, as on a machine that is too busy for its timing."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try a control again, and only that: what barescan did is judged the first time."""
+    again = pytest.mark.flaky(reruns=3, reruns_delay=1, only_rerun=[ControlError.__name__])
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(again)
+
+
 @pytest.fixture
 def works(request: pytest.FixtureRequest) -> Iterator[Callable[[object, str], None]]:
     """Show that an attack works where nothing holds it back: what is seen of it has to be there."""
@@ -106,7 +118,8 @@ def works(request: pytest.FixtureRequest) -> Iterator[Callable[[object, str], No
     file = str(request.path)
 
     def show(seen: object, what: str) -> None:
-        assert seen, f"the control failed, so that this test shows nothing: {what}"
+        if not seen:
+            raise ControlError(f"the control failed, so that this test shows nothing: {what}")
         tried.setdefault(file, True)
 
     yield show
