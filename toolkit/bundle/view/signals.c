@@ -134,7 +134,8 @@ sighandler_t signal(int number, sighandler_t handler)
     return watch_pipe(&action, &before) == 0 ? before.sa_handler : SIG_ERR;
 }
 
-__attribute__((constructor)) static void watch(void)
+/* Before `begin` (notes.c) says that the program has begun: from then on no signal may go unseen. */
+__attribute__((constructor(101))) static void watch(void)
 {
     struct sigaction action;
     if (watch_pipe(NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL)
