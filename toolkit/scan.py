@@ -388,13 +388,8 @@ class _Scan:
             profile["sha256"] = profile.get("sha256") or self.plan.sha256
 
     def _os_release(self) -> dict[str, str]:
-        """Return the target's os-release, as far as the agent sent texts."""
-        said = self.outcome.facts.get("os_release")
-        return (
-            {key: text for key, text in said.items() if isinstance(text, str)}
-            if isinstance(said, dict)
-            else {}
-        )
+        """Return the target's os-release, texts by name as the receiver of facts has checked."""
+        return dict(self.outcome.facts.get("os_release", {}))
 
     def _record_failure(self, error: BarescanError) -> None:
         self._record(

@@ -20,11 +20,9 @@ from pathlib import Path
 from toolkit.agent import kernel, locate, mounts, shield, snapshot, suspect
 from toolkit.agent.failure import AgentError
 from toolkit.agent.job import MOUNT_POINT, Job
-from toolkit.agent.layers import Layers
+from toolkit.agent.layers import MOUNT_ATTRIBUTES, Layers
 
-_HARDENED = (
-    kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
-)
+_HARDENED = sum(MOUNT_ATTRIBUTES.values())
 _ATTEMPTS = 3
 _INODES = {"nr_inodes": "100000"}
 """The size bounds contents only: without this, empty files could take half the memory."""
